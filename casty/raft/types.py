@@ -1,0 +1,113 @@
+"""What Raft talks about: terms and indexes, servers, entries, and what must survive a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, NewType
+
+Term = NewType("Term", int)
+"""An election's number; at most one leader in each (paper §5.1)."""
+
+Index = NewType("Index", int)
+"""A place in the log. The first entry has index 1; 0 means "before the log"."""
+
+Millis = NewType("Millis", int)
+"""A moment on the caller's monotonic clock, in whole milliseconds."""
+
+NodeId = NewType("NodeId", str)
+"""What a node is called: ASCII ``[A-Za-z0-9._:-]{1,64}``, compared and sorted by bytes."""
+
+StoreId = NewType("StoreId", bytes)
+"""128 random bits drawn when a data directory is made, or at each boot where there is none."""
+
+ClusterId = NewType("ClusterId", bytes)
+"""128 random bits drawn by the first leader; entry 1 and every snapshot carry them."""
+
+
+class ServerId(NamedTuple):
+    """One server in the sense of the paper: a node together with the disk it remembers with.
+
+    A node that lost its disk is another server, for it has forgotten its votes and its acknowledgements.
+    """
+
+    node_id: NodeId
+    store_id: StoreId
+
+    def __str__(self) -> str:
+        return f"{self.node_id}/{self.store_id.hex()[:8]}"
+
+
+type Members = tuple[ServerId, ...]
+"""The servers that vote, sorted by node id, all ids distinct. A cluster's list never changes."""
+
+
+class Configuration(NamedTuple):
+    """Who belongs to the cluster: what entry 1 holds and every snapshot repeats."""
+
+    cluster_id: ClusterId
+    members: Members
+
+
+class EntryKind(StrEnum):
+    """What an entry is for; only commands are shown to the application."""
+
+    MEMBERS = "members"
+    NOOP = "noop"
+    COMMAND = "command"
+
+
+class Entry(NamedTuple):
+    """One entry of the log. Its index is its place, so an entry does not repeat it."""
+
+    term: Term
+    kind: EntryKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HardState:
+    """What must be durable before any message that rests on it leaves (paper, Figure 2: persistent state)."""
+
+    term: Term = Term(0)
+    voted_for: ServerId | None = None
+    lock: Members | None = None
+    """The member list this server has bound itself to by a formation vote; set once and never changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state machine after `last_included_index`, and what the discarded log said of the cluster."""
+
+    last_included_index: Index
+    last_included_term: Term
+    configuration: Configuration
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One step's worth of durable state, to be written in the order of the fields.
+
+    Writes are durable in the order of their tokens; a store may make several durable with one fsync.
+    """
+
+    token: int
+    """Rises by one with each write; handed back in `Persisted`."""
+    hard_state: HardState | None = None
+    snapshot: Snapshot | None = None
+    """Replaces the log up to and including `last_included_index`."""
+    first_index: Index | None = None
+    """The log from here on becomes `entries`, whatever stood there. None leaves the log as it is."""
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a store held when it was opened; the defaults are those of a new one."""
+
+    store_id: StoreId
+    hard_state: HardState = HardState()
+    snapshot: Snapshot | None = None
+    entries: tuple[Entry, ...] = ()
+    """The log after the snapshot, from index ``snapshot.last_included_index + 1`` (or 1) on."""

@@ -1,0 +1,40 @@
+"""What Raft asks of a disk: remember this, in this order, and say when it is safe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casty.raft.types import Recovered, Snapshot, Write
+
+
+class Store(Protocol):
+    """One server's durable memory. Calls block, and come from one thread at a time, except `save_snapshot`.
+
+    Any error of a write or an fsync is final: `write` raises `StorageError`, and so does every call after it.
+    A failed fsync is never retried, for the kernel may have dropped the pages it could not write.
+    """
+
+    def load(self) -> Recovered:
+        """What was remembered, verified and synced again. Raises `UnusableStoreError` (caller's to mend)."""
+        ...
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """Makes all of `writes` durable, in order, with one fsync. On return they survive a power cut.
+
+        A write's snapshot that `save_snapshot` has not seen is saved first.
+        """
+        ...
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Makes the snapshot's bytes durable beside the log, which does not refer to it until `write` does.
+
+        Safe to call from another thread while `write` runs, so that a large snapshot holds up no commit.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of files and locks. What `write` has not returned from is not promised."""
+        ...
