@@ -110,6 +110,15 @@ class InstallSnapshotResponse:
     """The receiver's log and state reach `last_included_index`, durably."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the receiver of a bad request says besides its response: an ERROR frame for the peer's log."""
+
+    code: str
+    rule: str
+    text: str
+
+
 type Request = VoteRequest | PreVoteRequest | AppendEntriesRequest | InstallSnapshotRequest
 type Response = VoteResponse | PreVoteResponse | AppendEntriesResponse | InstallSnapshotResponse
 type Message = Request | Response

@@ -1,0 +1,37 @@
+"""What a user of the core may choose; the defaults are the library's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Times are milliseconds, sizes bytes. The protocol's own limits are in `spec/protocol.toml`."""
+
+    expected_size: int
+    """How many servers form the cluster; used until a member list is locked."""
+    election_ms: int = 1000
+    """Election timeouts are drawn from [election, 2 × election] (spec ELECT-1)."""
+    heartbeat_ms: int = 300
+    batch_bytes_max: int = 1 << 20
+    """Entry data per request; one entry larger than this travels alone."""
+    chunk_bytes_max: int = 1 << 20
+    """Snapshot data per request."""
+    flights_max: int = 64
+    """Unanswered requests with entries per follower: more would only queue in its kernel."""
+    uncommitted_bytes_max: int = 64 << 20
+    """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
+    snapshot_bytes_max: int = 1 << 30
+    """A larger snapshot is not accepted: it is assembled in memory."""
+
+    def __post_init__(self) -> None:
+        if self.expected_size < 1:
+            msg = f"expected_size must be at least 1, not {self.expected_size}"
+            raise ValueError(msg)
+        if not 0 < self.heartbeat_ms < self.election_ms:
+            msg = (
+                f"heartbeats must be more frequent than elections: heartbeat {self.heartbeat_ms} ms, "
+                f"election {self.election_ms} ms"
+            )
+            raise ValueError(msg)

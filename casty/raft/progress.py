@@ -1,0 +1,107 @@
+"""What a leader knows of one other server of its list.
+
+    match < next                     known to be equal, and the next entry to send
+    flights                          requests without a final answer, oldest first
+
+The modes are those of a conversation. PROBE: where do our logs part? One request at a time. REPLICATE: entries
+flow without waiting for answers. SNAPSHOT: the entries it needs are gone; it gets the snapshot, chunk by chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+from casty.raft.types import Index
+
+if TYPE_CHECKING:
+    from casty.raft.types import Millis, ServerId, Snapshot
+
+FLIGHTS_REMEMBERED = 256
+"""Heartbeats to a silent peer pile up here; an answer older than this many requests is not missed."""
+
+
+class Mode(Enum):
+    PROBE = auto()
+    REPLICATE = auto()
+    SNAPSHOT = auto()
+
+
+class Flight(NamedTuple):
+    """One AppendEntries on its way: it claims `prev`, and after it the follower's log reaches `last`."""
+
+    prev: Index
+    last: Index
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A snapshot on its way to one follower. It stays this one even if the leader takes a newer meanwhile."""
+
+    snapshot: Snapshot
+    checksum: int
+    offset: int = 0
+    seq: int = 0
+    """Of the first chunk; an answer to anything earlier is not about this transfer."""
+    sent_at: Millis | None = None
+    """When the chunk at `offset` left; None while it has not."""
+
+
+@dataclass(slots=True)
+class Progress:
+    member: ServerId
+    """Who is on the list."""
+    next: Index
+    contact: Millis
+    """When it last answered; counts for the leader's own right to lead (spec LEADER-4)."""
+    peer: ServerId | None = None
+    """Who is connected under that node id; None while nobody is."""
+    boot_id: bytes = b""
+    match: Index = Index(0)
+    """Invariant: match < next. Durable there, and equal to our log."""
+    mode: Mode = Mode.PROBE
+    flights: dict[int, Flight] = field(default_factory=dict[int, Flight])
+    probing: bool = False
+    """A probe is out; the next waits for its answer or for the heartbeat."""
+    due: bool = True
+    """A request is to be sent even if there are no new entries: a heartbeat, or news of a commit."""
+    transfer: Transfer | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its answers count: it is the listed server, not a learner in its place (spec FORM-9)."""
+        return self.peer == self.member
+
+    def connect(self, peer: ServerId, boot_id: bytes) -> None:
+        """Its connection is open. Another store or boot remembers nothing of what was sent before."""
+        if (peer, boot_id) != (self.peer, self.boot_id):
+            self.match = Index(0)
+        self.peer, self.boot_id = peer, boot_id
+        self.probe(Index(max(self.next, self.match + 1)))
+        self.due = True
+
+    def disconnect(self) -> None:
+        """What was in flight is lost, with its answers: back to what is known to match, if anything is."""
+        self.probe(Index(self.match + 1) if self.match else self.next)
+
+    def probe(self, next_index: Index) -> None:
+        """Back to asking where the logs part, at `next_index`; what is in flight is no longer waited for."""
+        self.mode = Mode.PROBE
+        self.next = next_index
+        self.flights.clear()
+        self.probing = False
+        self.transfer = None
+
+    def took(self, index: Index) -> None:
+        """The follower has everything up to `index`, durably."""
+        self.match = max(self.match, index)
+        self.next = max(self.next, Index(self.match + 1))
+        while self.flights and next(iter(self.flights.values())).last <= index:
+            del self.flights[next(iter(self.flights))]
+
+    def flew(self, seq: int, flight: Flight) -> None:
+        """A request left; its answer will carry `seq`."""
+        self.flights[seq] = flight
+        if len(self.flights) > FLIGHTS_REMEMBERED:
+            del self.flights[next(iter(self.flights))]

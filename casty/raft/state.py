@@ -1,0 +1,156 @@
+"""The state of one server, on one page: Figure 2 of the paper, and what our additions need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from casty.raft.events import Notice, Outgoing, Role
+from casty.raft.messages import Refusal
+from casty.raft.types import HardState, Index
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from casty.raft.durable import Durable
+    from casty.raft.events import Committed, Restored
+    from casty.raft.log import Log
+    from casty.raft.messages import Message, Request, Response
+    from casty.raft.options import Options
+    from casty.raft.progress import Progress
+    from casty.raft.types import (
+        Configuration,
+        Members,
+        Millis,
+        NodeId,
+        ServerId,
+        Snapshot,
+        Term,
+    )
+
+
+@dataclass(slots=True)
+class Poll:
+    """One round of asking for votes, or for pre-votes."""
+
+    pre: bool
+    seq: int
+    members: Members
+    needed: int
+    granted: set[ServerId] = field(default_factory=set["ServerId"])
+
+    @property
+    def won(self) -> bool:
+        return len(self.granted) >= self.needed
+
+
+@dataclass(slots=True)
+class Leadership:
+    """All that a leader knows. Made at the election, dropped on stepping down; the term never changes."""
+
+    term: Term
+    members: Members
+    progress: dict[NodeId, Progress]
+    """Of every other server on the list."""
+    heartbeat_deadline: Millis
+    uncommitted_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A snapshot that is arriving in chunks. `key` says whose, and which: chunks of another never join it."""
+
+    key: tuple[object, ...]
+    data: bytearray
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What the next `Ready` will hold."""
+
+    free: list[Outgoing] = field(default_factory=list[Outgoing])
+    """Messages that rest on nothing but a term that is durable already."""
+    gated: list[Outgoing] = field(default_factory=list[Outgoing])
+    apply: list[Committed | Restored] = field(default_factory=list["Committed | Restored"])
+    refused: list[object] = field(default_factory=list[object])
+    lost: list[object] = field(default_factory=list[object])
+    notices: list[Notice] = field(default_factory=list[Notice])
+
+
+@dataclass(slots=True)
+class State:
+    me: ServerId
+    options: Options
+    random: Random
+    now: Millis
+
+    # Durable (Figure 2: persistent state on all servers). `disk` knows how far that is true.
+    hard: HardState
+    log: Log
+    snapshot: Snapshot | None
+    configuration: Configuration | None
+    """What entry 1 or the snapshot says; None before."""
+    disk: Durable
+
+    # Volatile state on all servers. Invariant: handed <= commit_index <= last index.
+    commit_index: Index = Index(0)
+    handed: Index = Index(0)
+    """The last index given to the state machine."""
+    restoring: Snapshot | None = None
+    """A snapshot the state machine must become, as soon as it is durable."""
+    role: Role = Role.FOLLOWER
+    leader: ServerId | None = None
+    leader_contact: Millis | None = None
+    election_deadline: Millis | None = None
+    """None for servers that cannot campaign, and for leaders."""
+    seq: int = 0
+    poll: Poll | None = None
+    leadership: Leadership | None = None
+    incoming: Incoming | None = None
+    tickets: dict[Index, object] = field(default_factory=dict[Index, object])
+    """Of entries proposed here and not yet handed to the state machine."""
+
+    # Whom the connections know.
+    discovered: frozenset[ServerId] = frozenset()
+    connected: dict[NodeId, tuple[ServerId, bytes]] = field(
+        default_factory=dict["NodeId", "tuple[ServerId, bytes]"]
+    )
+
+    out: Outbox = field(default_factory=Outbox)
+
+    @property
+    def term(self) -> Term:
+        return self.hard.term
+
+    def set_hard(self, term: Term, voted_for: ServerId | None, lock: Members | None = None) -> None:
+        """Term, vote and lock change together, in one write. A lock once set stays."""
+        self.hard = HardState(term, voted_for, self.hard.lock or lock)
+        self.disk.hard_state_changed(self.hard)
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def send(self, to: ServerId, message: Request) -> None:
+        """Sends a request that may leave before what is being written is durable (spec PERSIST-3)."""
+        if message.term <= self.disk.term:
+            self.out.free.append(Outgoing(to, message))
+        else:
+            self.out.gated.append(Outgoing(to, message))
+
+    def send_gated(self, to: ServerId, message: Message, via: object = None) -> None:
+        """Sends a request or response that rests on what is being written (spec PERSIST-2)."""
+        self.out.gated.append(Outgoing(to, message, via))
+
+    def send_at_once(self, to: ServerId, message: Response, via: object) -> None:
+        """Sends a response that promises nothing but what is durable already (spec APPEND-8)."""
+        if message.term <= self.disk.term:
+            self.out.free.append(Outgoing(to, message, via))
+
+    def refuse(self, to: ServerId, via: object, code: str, rule: str, text: str) -> None:
+        """Tells the peer, and our own log, what was wrong with its request (spec ERROR-1)."""
+        self.out.free.append(Outgoing(to, Refusal(code, rule, text), via))
+        self.notice("warning", f"refused a request of {to}: {text} [{code}, {rule}]")
+
+    def notice(self, level: str, text: str) -> None:
+        self.out.notices.append(Notice(level, text))
