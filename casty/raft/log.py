@@ -9,7 +9,6 @@ snapshot └──────── entries ──────────┘
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -65,8 +64,9 @@ class Log:
         """Entries from `first` on, as many as fit into `bytes_max` on the wire, but one at least."""
         room = bytes_max
         count = 0
-        for entry in islice(self._entries, first - self.base_index - 1, None):
-            room -= len(entry.data) + ENTRY_OVERHEAD
+        offset = first - self.base_index - 1
+        for place in range(offset, len(self._entries)):
+            room -= len(self._entries[place].data) + ENTRY_OVERHEAD
             if room < 0 and count:
                 break
             count += 1

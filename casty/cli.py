@@ -1,0 +1,64 @@
+"""The `casty` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from casty import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status."""
+    parsed = parse(arguments)
+    if parsed.command == "node":
+        from casty.launch import run_node  # each command loads only what it needs
+
+        return run_node(parsed)
+    from casty.demo.show import run_demo
+
+    return run_demo(parsed)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads a command line; where it makes no sense, says so and exits with status 2."""
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="casty", description="Actors and a replicated log across machines")
+    parser.add_argument("--version", action="version", version=f"casty {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_node(commands.add_parser("node", help="run one node, with a replicated key-value store"))
+    _add_demo(commands.add_parser("demo", help="watch three nodes survive the death of their leader"))
+    return parser
+
+
+def _add_node(node: argparse.ArgumentParser) -> None:
+    node.add_argument("--node-id", help="its name for good; else the one its directory remembers")
+    node.add_argument("--data-dir", help="where it keeps everything; else only in memory")
+    node.add_argument("--host", help="address to listen on (127.0.0.1)")
+    node.add_argument("--port", help="port to listen on (0: one that is free)")
+    node.add_argument("--advertise", help="address that others are told")
+    node.add_argument("--seeds", help="addresses of other nodes, separated by commas")
+    node.add_argument("--size", dest="n", help="how many members the cluster is to have (3)")
+    node.add_argument("--heartbeat-ms", help="heartbeat interval (300)")
+    node.add_argument("--election-ms", help="election timeouts are drawn from one to two times this (1000)")
+    node.add_argument("--cluster", help="the cluster's name (casty)")
+    node.add_argument("--snapshot-every", help="compact the log after so many entries (0: never by itself)")
+    node.add_argument("--config", help="a JSON file with the same settings")
+    node.add_argument("--describe", action="store_true", help="print what this node can do, and exit")
+    node.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument("--plain", action="store_true", help="print lines instead of a live view")
+    demo.add_argument("--keep", metavar="DIR", help="keep the nodes' data and logs in DIR")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""Whom a node knows, and whom it should dial now. Pure: time and dice are handed in.
+
+An address comes from a seed, a peer list, or, best of all, the node's own hello (spec PEER-4). A node
+is dialled once for each lane: `actor` for everybody, `raft` between members. What fails is tried again, ever
+more slowly; seeds and members are never given up (spec PEER-2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from random import Random
+
+    from casty.cluster.address import Address
+    from casty.raft.types import NodeId, ServerId
+
+PEERS_MAX = 1024
+"""Addresses remembered (spec limit peers_max)."""
+
+BACKOFF_MIN = 0.1
+BACKOFF_MAX = 10.0
+"""Seconds between attempts: quick while a cluster starts, and no storm when one has been gone for a day."""
+
+STABLE_AFTER = 5.0
+"""Seconds a connection must last for the next attempt to be a quick one again."""
+
+FORGET_SERVER_AFTER = 3.0
+"""Seconds a server without a connection still counts as discovered (spec FORM-4)."""
+
+FORGET_PEER_AFTER = 600.0
+"""Seconds until a node that is neither seed nor member and cannot be reached is forgotten."""
+
+
+class Dial(NamedTuple):
+    """One attempt to make: connect to `address` and offer `lane`."""
+
+    address: Address
+    lane: str
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """How dialling one address for one lane has gone."""
+
+    failures: int = 0
+    due: float = 0.0
+    under_way: bool = False
+    opened_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Peer:
+    """A node somebody told us about."""
+
+    node_id: NodeId
+    address: Address
+    said_so_itself: bool = False
+    member: bool = False
+    unreachable_since: float | None = None
+    """None while any connection to it is open."""
+
+
+class PeerBook:
+    """The nodes this one knows. `member` says whether this node itself takes part in Raft."""
+
+    def __init__(
+        self,
+        me: NodeId,
+        my_address: Address,
+        seeds: Iterable[Address],
+        *,
+        member: bool,
+        random: Random,
+    ) -> None:
+        self.me = me
+        self.my_address = my_address
+        self._member = member
+        self._random = random
+        self._seeds: dict[Address, NodeId | None] = {seed: None for seed in seeds if seed != my_address}
+        self._peers: dict[NodeId, Peer] = {}
+        self._keep: frozenset[NodeId] = frozenset()
+        self._open: set[tuple[NodeId, str]] = set()
+        self._attempts: dict[Dial, _Attempts] = {}
+        self._servers: dict[ServerId, float | None] = {}
+        self._own: set[Address] = {my_address}
+
+    # ------------------------------------------------------------------------------------------ learning
+
+    def learn(self, node_id: NodeId, address: Address, now: float) -> None:
+        """Somebody says that node can be dialled there. Its own word, once heard, weighs more."""
+        if node_id == self.me or address in self._own or address.is_wildcard:
+            return
+        peer = self._peers.get(node_id)
+        if peer is None:
+            if len(self._peers) < PEERS_MAX:
+                self._peers[node_id] = Peer(node_id, address, unreachable_since=now)
+        elif not peer.said_so_itself:
+            peer.address = address
+
+    def greet(self, node_id: NodeId, address: Address, *, member: bool, now: float) -> None:
+        """The node itself says where it can be dialled, and whether it takes part in Raft."""
+        peer = self._peers.get(node_id)
+        if peer is None:
+            peer = self._peers[node_id] = Peer(node_id, address, unreachable_since=now)
+        if not address.is_wildcard:
+            peer.address = address
+        peer.said_so_itself, peer.member = True, member
+
+    def found_self(self, address: Address) -> None:
+        """A dialled address turned out to be our own; it is not dialled again (spec PEER-3)."""
+        self._own.add(address)
+        self._seeds.pop(address, None)
+
+    def keep(self, node_ids: Iterable[NodeId]) -> None:
+        """The members of the cluster, which are never forgotten."""
+        self._keep = frozenset(node_ids)
+
+    def known(self) -> list[tuple[NodeId, Address]]:
+        """What a PEER_LIST of ours says (spec PEER-1)."""
+        return [(peer.node_id, peer.address) for peer in self._peers.values()]
+
+    # ------------------------------------------------------------------------------------------- dialling
+
+    def opened(self, node_id: NodeId, dial: Dial, now: float) -> None:
+        """An attempt succeeded: a connection we dialled to that node is open."""
+        attempts = self._attempts.setdefault(dial, _Attempts())
+        attempts.under_way, attempts.opened_at = False, now
+        self._open.add((node_id, dial.lane))
+        if dial.address in self._seeds:
+            self._seeds[dial.address] = node_id
+        if node_id in self._peers:
+            self._peers[node_id].unreachable_since = None
+
+    def closed(self, node_id: NodeId, dial: Dial, now: float) -> None:
+        """The open connection we dialled is gone. One that did not last counts as a failed attempt."""
+        self._open.discard((node_id, dial.lane))
+        peer = self._peers.get(node_id)
+        if peer is not None and not any(who == node_id for who, _ in self._open):
+            peer.unreachable_since = now
+        attempts = self._attempts.setdefault(dial, _Attempts())
+        if now - attempts.opened_at >= STABLE_AFTER:
+            attempts.failures = 0
+        self.failed(dial, now)
+
+    def failed(self, dial: Dial, now: float) -> None:
+        """An attempt failed; the next waits twice as long, with jitter so that nodes do not knock in step."""
+        attempts = self._attempts.setdefault(dial, _Attempts())
+        delay = min(BACKOFF_MIN * 2**attempts.failures, BACKOFF_MAX)
+        attempts.failures = min(attempts.failures + 1, 16)
+        attempts.due = now + delay * self._random.uniform(0.5, 1.0)
+        attempts.under_way = False
+
+    def due(self, now: float) -> list[Dial]:
+        """The attempts to make now; each is under way until it has `opened` or `failed`."""
+        self._forget(now)
+        dials: list[Dial] = []
+        for dial in self._wanted():
+            attempts = self._attempts.setdefault(dial, _Attempts())
+            if not attempts.under_way and attempts.due <= now:
+                attempts.under_way = True
+                dials.append(dial)
+        return dials
+
+    def next_due(self) -> float | None:
+        """When `due` will have something, if nothing else happens."""
+        waiting = (self._attempts.get(dial, _Attempts()) for dial in self._wanted())
+        return min((a.due for a in waiting if not a.under_way), default=None)
+
+    def _wanted(self) -> list[Dial]:
+        wanted: dict[Dial, None] = {}
+        for peer in self._peers.values():
+            if (peer.node_id, "actor") not in self._open:
+                wanted[Dial(peer.address, "actor")] = None
+            if self._member and peer.member and (peer.node_id, "raft") not in self._open:
+                wanted[Dial(peer.address, "raft")] = None
+        for address, node_id in self._seeds.items():
+            if node_id is None or (node_id, "actor") not in self._open:
+                wanted[Dial(address, "actor")] = None
+        return list(wanted)
+
+    def _forget(self, now: float) -> None:
+        for peer in list(self._peers.values()):
+            since = peer.unreachable_since
+            if since is not None and now - since > FORGET_PEER_AFTER and peer.node_id not in self._keep:
+                del self._peers[peer.node_id]
+        for dial, attempts in list(self._attempts.items()):
+            if not attempts.under_way and now - max(attempts.due, attempts.opened_at) > FORGET_PEER_AFTER:
+                del self._attempts[dial]
+
+    # ------------------------------------------------------------------------------------------ discovery
+
+    def arrived(self, server: ServerId) -> None:
+        """A server said hello as a member, and a connection with it is open."""
+        self._servers[server] = None
+
+    def departed(self, server: ServerId, now: float) -> None:
+        """The last connection with that server is gone."""
+        if server in self._servers:
+            self._servers[server] = now
+
+    def discovered(self, now: float) -> frozenset[ServerId]:
+        """The servers that formation may consider, this one left out (spec FORM-4)."""
+        for server, since in list(self._servers.items()):
+            if since is not None and now - since >= FORGET_SERVER_AFTER:
+                del self._servers[server]
+        return frozenset(self._servers)
+
+    def next_forgotten(self) -> float | None:
+        """When `discovered` will next shrink, if nothing else happens."""
+        gone = [since for since in self._servers.values() if since is not None]
+        return min(gone) + FORGET_SERVER_AFTER if gone else None

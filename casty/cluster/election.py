@@ -1,0 +1,86 @@
+"""Who leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from casty.cluster.node import ClusterNode
+from casty.raft.events import Received, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from casty.cluster.link import Link
+    from casty.raft.events import Notice
+    from casty.raft.messages import PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse
+    from casty.raft.types import NodeId
+
+logger = logging.getLogger(__name__)
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class ElectionMixin(ClusterNode):
+    """Needs: raft, raft_alarm, ready_waiters, failure.
+
+    Provides: `is_leader`, `leader_id`, `wait_ready`.
+    Handles: VOTE_REQUEST, VOTE_RESPONSE, PRE_VOTE_REQUEST, PRE_VOTE_RESPONSE.
+    Performs: the core's timer, its log lines, and the news that the cluster has formed.
+    """
+
+    __slots__ = ()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this node led when it last looked. A hint: another may have been elected since."""
+        return self.raft is not None and self.raft.role is Role.LEADER
+
+    @property
+    def leader_id(self) -> NodeId | None:
+        """The leader's node id, as far as this node knows; None while it knows none."""
+        if self.raft is None or self.raft.leader is None:
+            return None
+        return self.raft.leader.node_id
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Waits until the cluster has formed: until its first log entry is committed, as this node knows.
+
+        Raises TimeoutError, StorageError where Raft has failed here, and RuntimeError on a node that takes no
+        part in Raft or has not been started.
+        """
+        if self.failure.error is not None:
+            raise self.failure.error
+        if self.raft is None:
+            msg = "wait_ready() needs a started node that takes part in Raft (member=True)"
+            raise RuntimeError(msg)
+        if self.raft.commit_index >= 1:
+            return
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self.ready_waiters.add(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        finally:
+            self.ready_waiters.discard(waiter)
+
+    def _on_vote(
+        self, link: Link, message: VoteRequest | VoteResponse | PreVoteRequest | PreVoteResponse
+    ) -> None:
+        if link.server is not None:
+            self.post(Received(link.server, message, link))
+
+    def _arm(self) -> None:
+        """Sets the alarm to the core's next deadline."""
+        deadline = self.raft.deadline if self.raft is not None else None
+        self.raft_alarm.set(self.loop, None if deadline is None else deadline / 1000)
+
+    def _announce(self, notices: Iterable[Notice]) -> None:
+        """Writes the core's log lines, and wakes those who wait for the cluster to form."""
+        for level, text in notices:
+            logger.log(_LEVELS[level], "%s: %s", self.node_id, text)
+        if self.ready_waiters and self.raft is not None and self.raft.commit_index >= 1:
+            for waiter in self.ready_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)

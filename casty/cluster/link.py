@@ -1,0 +1,226 @@
+"""One TCP connection: frames in, frames out, and who is at the other end.
+
+Writes of one turn of the loop leave as one; several frames of one read are handled as one. What a link cannot
+send because its peer does not read is bounded: see `is_congested` and `drained`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from casty.errors import NodeUnreachableError, ProtocolError
+from casty.raft.types import NodeId, ServerId
+from casty.wire.frames import FrameDecoder
+
+if TYPE_CHECKING:
+    from casty.cluster.book import Dial
+    from casty.wire.frames import Frame
+    from casty.wire.messages import Hello
+
+logger = logging.getLogger(__name__)
+
+HELLO_BYTES_MAX = 4096
+"""Until the peer has said who it is (spec HELLO-3)."""
+
+PAUSE_AT = 1 << 20
+"""Unsent bytes from which senders that can wait do, and from which a peer that does not read its replies is
+not read from, either (spec MSG-10)."""
+
+CONGESTED_AT = 16 << 20
+"""Unsent bytes from which nothing more is taken. A frame of the largest size still gets through."""
+
+
+class Owner(Protocol):
+    """What a link tells of itself."""
+
+    def link_made(self, link: Link) -> None: ...
+    def link_frame(self, link: Link, frame: Frame) -> None: ...
+    def link_fault(self, link: Link, fault: ProtocolError) -> None: ...
+    def link_lost(self, link: Link) -> None: ...
+
+
+class Link(asyncio.Protocol):
+    """A connection that was dialled (`dial` says to where, and for which lane) or accepted (`dial` is None)."""
+
+    def __init__(self, owner: Owner, dial: Dial | None = None) -> None:
+        self.dial = dial
+        self.hello: Hello | None = None
+        """What the peer said of itself, once that was accepted."""
+        self.node_id = NodeId("")
+        self.server: ServerId | None = None
+        self.heard_at = 0.0
+        """When bytes last arrived, on the loop's clock."""
+        self.pinged_at: float | None = None
+        """When a ping left that nothing has followed yet."""
+        self.is_open = False
+        """Both sides accepted each other, and neither has ended it."""
+        self.is_held = False
+        """While true, what arrives waits."""
+        self.lost = False
+        self.unknown_types: set[int] = set()
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._decoder = FrameDecoder(HELLO_BYTES_MAX)
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._flush_due = False
+        self._paused = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._closing = False
+
+    def __repr__(self) -> str:
+        way = "to" if self.dial is not None else "from"
+        return f"<Link {way} {self.node_id or self.peer_host or '?'} {'open' if self.is_open else 'not open'}>"
+
+    # -------------------------------------------------------------------------------------------- sending
+
+    def send(self, data: bytes) -> None:
+        """Queues an encoded frame for the end of this turn of the loop. Never waits; does nothing once lost."""
+        if self._closing or self.lost:
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Hands what is queued to the kernel now."""
+        self._flush_due = False
+        if self._out and self._transport is not None:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            self._transport.write(data)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that the kernel has not taken."""
+        transport = self._transport
+        return self._out_bytes + (transport.get_write_buffer_size() if transport is not None else 0)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether so much is unsent that nothing more should be queued."""
+        return self._paused and self.backlog >= CONGESTED_AT
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether senders that can wait should: see `drained`."""
+        return self._paused
+
+    async def drained(self) -> None:
+        """Waits while the peer reads too slowly. Raises NodeUnreachableError if the connection ends first."""
+        while self._paused and not self.lost:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+        if self.lost:
+            msg = f"the connection with node {self.node_id} ended before the message left"
+            raise NodeUnreachableError(msg)
+
+    # ---------------------------------------------------------------------------------------------- ending
+
+    def accept_frames_up_to(self, frame_bytes_max: int) -> None:
+        """The peer's hello is accepted; larger frames may come."""
+        self._decoder.frame_bytes_max = frame_bytes_max
+
+    def close(self) -> None:
+        """Ends the connection after what is queued has been sent."""
+        if self._closing or self._transport is None:
+            return
+        self.flush()
+        self._closing = True
+        self.is_open = False
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        self._closing = True
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def closed(self) -> None:
+        """Waits until the connection is gone."""
+        while not self.lost:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    @property
+    def peer_host(self) -> str:
+        """The address this connection comes from or goes to; empty where the system does not say."""
+        if self._transport is None:
+            return ""
+        name = cast("tuple[str, int] | None", self._transport.get_extra_info("peername"))
+        return name[0] if name else ""
+
+    @property
+    def certificate(self) -> dict[str, Any] | None:
+        """What the peer proved of itself under TLS."""
+        if self._transport is None:
+            return None
+        return cast("dict[str, Any] | None", self._transport.get_extra_info("peercert"))
+
+    # ---------------------------------------------------------------------------- asyncio.Protocol's methods
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=PAUSE_AT)
+        self.heard_at = self._loop.time()
+        self._owner.link_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._loop.time()
+        self.pinged_at = None
+        self._decoder.receive_data(data)
+        self.handle_frames()
+
+    def handle_frames(self) -> None:
+        """Handles what has arrived, as far as it is complete and not held."""
+        decoder, owner = self._decoder, self._owner
+        try:
+            while not self.is_held and not self._closing:
+                frame = decoder.next_frame()
+                if frame is None:
+                    return
+                owner.link_frame(self, frame)
+        except ProtocolError as fault:
+            owner.link_fault(self, fault)
+
+    def eof_received(self) -> bool:
+        cut = self._decoder.receive_eof()
+        if cut is not None:
+            logger.info("%r: %s", self, cut)
+        return False  # close our side, too (spec FRAME-8)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        if self.dial is None and self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self.dial is None and self._transport is not None and not self._closing:
+            self._transport.resume_reading()
+        self._wake_waiters()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.is_open = False
+        self._closing = True
+        self._out.clear()
+        self._wake_waiters()
+        if exc is not None:
+            logger.debug("%r lost: %r", self, exc)
+        self._owner.link_lost(self)
+
+    def _wake_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,64 @@
+"""A search for an actor by name on all other nodes at once. Pure but for the future it settles."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Hashable
+
+    from casty.raft.types import NodeId
+
+logger = logging.getLogger(__name__)
+
+GRACE = 0.1
+"""Seconds the others have to answer once one node has the actor: enough to choose the same one of several."""
+
+
+class Found(NamedTuple):
+    """Where the actor is, and the name of its class."""
+
+    node_id: NodeId
+    actor_class: str
+
+
+class Search:
+    """Asks every node it is told of once; done when one has the actor and the others have answered.
+
+    While none has it, the search goes on: a node that connects later is asked, too.
+    """
+
+    def __init__(self, name: str, done: asyncio.Future[Found]) -> None:
+        self.name = name
+        self._done = done
+        self._loop = done.get_loop()
+        self._waiting: set[Hashable] = set()
+        self._found: list[Found] = []
+        self._grace: asyncio.TimerHandle | None = None
+
+    def asked(self, connection: Hashable) -> None:
+        """The question left on this connection."""
+        self._waiting.add(connection)
+
+    def answered(self, connection: Hashable, found: Found | None) -> None:
+        """The answer; None also where the connection was lost."""
+        self._waiting.discard(connection)
+        if found is not None:
+            self._found.append(found)
+        if self._found and not self._waiting:
+            self.conclude()
+        elif self._found and self._grace is None:
+            self._grace = self._loop.call_later(GRACE, self.conclude)
+
+    def conclude(self) -> None:
+        """Chooses the smallest node id, so that everybody who asks finds the same actor."""
+        if self._grace is not None:
+            self._grace.cancel()
+        if self._done.done() or not self._found:
+            return
+        if len(self._found) > 1:
+            nodes = ", ".join(sorted(found.node_id for found in self._found))
+            logger.warning("several nodes have an actor named %r: %s", self.name, nodes)
+        self._done.set_result(min(self._found, key=lambda found: found.node_id.encode()))

@@ -1,0 +1,266 @@
+"""The user's state machine: commands in log order, snapshots between them, all in one task.
+
+Nothing here runs in the step path of Raft, so that a slow callback costs no election.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+from casty.errors import ApplyError, StorageError
+from casty.raft.events import Committed, Restored
+from casty.raft.types import EntryKind, Index
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from casty.raft.types import Entry
+
+logger = logging.getLogger(__name__)
+
+type ApplyCallback = Callable[[Any], object]
+"""Gets each committed command, in order. May be a coroutine function."""
+
+type CreateSnapshot = Callable[[], bytes | Awaitable[bytes]]
+type RestoreSnapshot = Callable[[bytes], object]
+
+YIELD_EVERY = 64
+"""Commands applied before others may run: callbacks that never wait must not hold the loop."""
+
+
+class Machine:
+    """Applies what Raft commits. Until a callback is set, it keeps what there is to apply (spec COMMIT-3).
+
+    `decode` turns an entry's data into the command; `save` makes a snapshot of the state after an index durable
+    and compacts the log; `fatal` ends Raft on this node, for a state that could not be restored or a command
+    that could not be read leaves nothing right to do.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[bytes], object],
+        save: Callable[[Index, bytes], Awaitable[bool]],
+        fatal: Callable[[StorageError], None],
+        *,
+        snapshot_every: int | None = None,
+    ) -> None:
+        self.last_applied = Index(0)
+        self._decode = decode
+        self._save = save
+        self._fatal = fatal
+        self._snapshot_every = snapshot_every
+        self._snapshot_index = Index(0)
+        self._apply: ApplyCallback | None = None
+        self._create: CreateSnapshot | None = None
+        self._restore: RestoreSnapshot | None = None
+        self._work: deque[Committed | Restored] = deque()
+        self._wanted: asyncio.Future[bool] | None = None
+        self._saving: asyncio.Task[bool] | None = None
+        self._wake: asyncio.Future[None] | None = None
+
+    # ----------------------------------------------------------------------------------- what others call
+
+    def set_apply_callback(self, callback: ApplyCallback) -> None:
+        self._apply = callback
+        self._rouse()
+
+    def set_snapshot_callbacks(self, create: CreateSnapshot, restore: RestoreSnapshot) -> None:
+        self._create, self._restore = create, restore
+        self._rouse()
+
+    def submit(self, item: Committed | Restored) -> None:
+        """Queues what Raft hands over. Without a callback a proposal is done when it is committed."""
+        if isinstance(item, Committed) and self._apply is None:
+            for ticket in item.tickets.values():
+                _resolve(ticket, True)
+            item.tickets.clear()
+        self._work.append(item)
+        self._rouse()
+
+    def create_snapshot(self) -> asyncio.Future[bool]:
+        """Asks for a snapshot of the state as it is between two commands; calls that overlap share it.
+
+        The future is True when it is saved, False if nothing was applied since the last one. It raises what the
+        callback raised, and TypeError where that gave no bytes.
+        """
+        if self._create is None:
+            msg = "create_snapshot() needs set_snapshot_callbacks(create, restore) first"
+            raise RuntimeError(msg)
+        if self._wanted is None:
+            self._wanted = asyncio.get_running_loop().create_future()
+            self._rouse()
+        return self._wanted
+
+    async def run(self) -> None:
+        """Works until cancelled; what waits for an outcome then learns that there will be none."""
+        try:
+            while True:
+                if self._work and self._ready_for(self._work[0]):
+                    await self._do(self._work.popleft())
+                elif self._wanted is None:
+                    self._wake = asyncio.get_running_loop().create_future()
+                    await self._wake
+                    self._wake = None
+                if self._snapshot_is_due():
+                    self.create_snapshot().add_done_callback(_log_failure)
+                if self._wanted is not None:
+                    await self._take_snapshot(self._wanted)
+        finally:
+            if self._wanted is not None and not self._wanted.done():
+                self._wanted.cancel()
+            if self._saving is not None:
+                self._saving.cancel()
+
+    # ------------------------------------------------------------------------------------------- applying
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _ready_for(self, item: Committed | Restored) -> bool:
+        return (self._apply if isinstance(item, Committed) else self._restore) is not None
+
+    async def _do(self, item: Committed | Restored) -> None:
+        match item:
+            case Restored(snapshot):
+                await self._restore_to(snapshot.last_included_index, snapshot.data)
+            case Committed(first_index, entries, tickets):
+                for place, entry in enumerate(entries):
+                    index = Index(first_index + place)
+                    if entry.kind is EntryKind.COMMAND:
+                        await self._apply_one(index, entry, tickets.get(index))
+                    self.last_applied = index
+                    if place % YIELD_EVERY == YIELD_EVERY - 1:
+                        await asyncio.sleep(0)
+
+    async def _apply_one(self, index: Index, entry: Entry, ticket: object | None) -> None:
+        assert self._apply is not None, "entries are applied only once there is a callback"
+        try:
+            command = self._decode(entry.data)
+        except Exception as error:
+            await self._end(f"entry {index} cannot be decoded on this node: {error}", error)
+            return
+        try:
+            outcome = self._apply(command)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
+            logger.exception("the apply callback raised on entry %d", index)
+            failure = ApplyError(f"entry {index} is committed, but the apply callback raised {error!r}")
+            failure.__cause__ = error
+            _fail(ticket, failure)
+        else:
+            _resolve(ticket, True)
+
+    async def _restore_to(self, index: Index, data: bytes) -> None:
+        assert self._restore is not None, "a snapshot is restored only once there is a callback"
+        try:
+            outcome = self._restore(data)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
+            await self._end(f"the snapshot that ends at {index} cannot be restored: {error!r}", error)
+        self.last_applied = self._snapshot_index = index
+
+    async def _end(self, why: str, cause: BaseException) -> None:
+        """Nothing later may be applied to a state that is not what it should be."""
+        failure = StorageError(why)
+        failure.__cause__ = cause
+        self._fatal(failure)
+        await asyncio.get_running_loop().create_future()
+
+    # ------------------------------------------------------------------------------------------ snapshots
+
+    def _snapshot_is_due(self) -> bool:
+        return (
+            self._snapshot_every is not None
+            and self._create is not None
+            and self._wanted is None
+            and (self._saving is None or self._saving.done())
+            and self.last_applied - self._snapshot_index >= self._snapshot_every
+        )
+
+    async def _take_snapshot(self, wanted: asyncio.Future[bool]) -> None:
+        """Serialises the state here, between two commands; saving it goes on beside the next ones."""
+        if self._saving is not None and not self._saving.done():
+            await asyncio.wait([self._saving])
+        index = self.last_applied
+        try:
+            data = await self._serialised() if index > self._snapshot_index else None
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
+            self._conclude(wanted, error)
+            return
+        if data is None:
+            self._conclude(wanted, False)
+            return
+        self._saving = asyncio.ensure_future(self._save(index, data))
+        self._saving.add_done_callback(lambda saving: self._saved(wanted, index, saving))
+        self._wanted = None
+
+    async def _serialised(self) -> bytes:
+        assert self._create is not None, "a snapshot is taken only with a callback"
+        outcome = self._create()
+        return _as_bytes(await outcome if inspect.isawaitable(outcome) else outcome)
+
+    def _saved(self, wanted: asyncio.Future[bool], index: Index, saving: asyncio.Task[bool]) -> None:
+        if saving.cancelled():
+            wanted.cancel()
+        elif (error := saving.exception()) is not None:
+            _settle(wanted, error)
+        else:
+            if saving.result():
+                self._snapshot_index = max(self._snapshot_index, index)
+            _settle(wanted, saving.result())
+
+    def _conclude(self, wanted: asyncio.Future[bool], outcome: bool | BaseException) -> None:
+        self._wanted = None
+        _settle(wanted, outcome)
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, bytearray):
+        return bytes(data)
+    msg = f"the snapshot callback must return bytes, not {type(data).__name__}"
+    raise TypeError(msg)
+
+
+def _settle(future: asyncio.Future[bool], outcome: bool | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _resolve(ticket: object | None, outcome: bool) -> None:
+    if isinstance(ticket, asyncio.Future):
+        _settle(cast("asyncio.Future[bool]", ticket), outcome)
+
+
+def _fail(ticket: object | None, error: Exception) -> None:
+    if isinstance(ticket, asyncio.Future):
+        _settle(cast("asyncio.Future[bool]", ticket), error)
+
+
+def _log_failure(snapshot: asyncio.Future[bool]) -> None:
+    if not snapshot.cancelled() and (error := snapshot.exception()) is not None:
+        logger.error("no snapshot: %r", error)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end, as opposed to a cancellation that leaked out of a user's callback."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,238 @@
+"""Messages, asks and lookups between nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, overload
+
+from casty.cluster.lookup import Found, Search
+from casty.cluster.node import ClusterNode
+from casty.cluster.remote import RemoteAsk, RemoteAsker, RemoteRef, code_of, error_of
+from casty.dead_letters import DeadLetter
+from casty.errors import (
+    ActorNotFoundError,
+    AskTimeoutError,
+    CastyError,
+    MessageTooLargeError,
+    NodeUnreachableError,
+    SerializationError,
+    SystemStoppedError,
+)
+from casty.message_types import class_name
+from casty.raft.types import NodeId
+from casty.system import check_class
+from casty.wire.messages import (
+    ActorMessage,
+    AskRequest,
+    AskResponse,
+    LookupRequest,
+    LookupResponse,
+    Undecodable,
+)
+
+if TYPE_CHECKING:
+    from casty.actor import Actor, ActorRef
+    from casty.cluster.link import Link
+
+logger = logging.getLogger(__name__)
+
+
+class MessagingMixin(ClusterNode):
+    """Needs: links, wire, types, asks, searches, and the system's registry of actors.
+
+    Provides: `lookup`, `ref`, `register_type`.
+    Handles: ACTOR_MSG, ASK_REQ, ASK_RES, LOOKUP_REQ, LOOKUP_RES.
+    Performs: carrying messages and asks to other nodes, and answers back.
+    """
+
+    __slots__ = ()
+
+    def register_type(self, cls: type, name: str | None = None) -> None:
+        """Admits a dataclass or enum in messages from other nodes, and trusts its package (spec VALUE-2).
+
+        With `name`, that is what it is called on the wire, so that it can move between modules. Types of
+        spawned actors' messages need no registration. Raises TypeError for other classes, ValueError for a
+        taken name.
+        """
+        self.types.register(cls, name)
+
+    # ---------------------------------------------------------------------------------------------- lookup
+
+    @overload
+    async def lookup(self, name: str, actor: None = None, *, timeout: float = 2.0) -> ActorRef[Any]: ...
+    @overload
+    async def lookup[T](self, name: str, actor: type[Actor[T]], *, timeout: float = 2.0) -> ActorRef[T]: ...
+    async def lookup(
+        self, name: str, actor: type[Actor[Any]] | None = None, *, timeout: float = 2.0
+    ) -> ActorRef[Any]:
+        """The actor of that name: on this node, else on any other, all asked at once.
+
+        Where several have one, the smallest node id wins. Nodes that connect within `timeout` seconds are
+        asked, too. Raises ActorNotFoundError, and TypeError for an actor of another class than `actor`.
+        """
+        ref = self._lookup_here(name, actor)
+        if ref is None:
+            found = await self._search(name, timeout)
+            check_class(name, actor, found.actor_class)
+            ref = self._ref(found.node_id, name)
+        return ref
+
+    async def _search(self, name: str, timeout: float) -> Found:
+        self._registry.bind()
+        done: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        search = Search(name, done)
+        self.open_searches.add(search)
+        try:
+            for (_, lane), link in self.links.dialled.items():
+                if lane == "actor":
+                    self._ask_whether(link, search)
+            async with asyncio.timeout(timeout):
+                return await done
+        except TimeoutError:
+            nodes = ", ".join(sorted({who for who, _ in self.links.dialled})) or "no other node"
+            msg = f"there is no actor named {name!r} here or on {nodes}, after {timeout:g} s"
+            raise ActorNotFoundError(msg) from None
+        finally:
+            self.open_searches.discard(search)
+
+    def _ask_whether(self, link: Link, search: Search) -> None:
+        search.asked(link)
+        link.send(self.wire.encode(LookupRequest(search.name, self.searches.open(link, search))))
+
+    def _ask_open_searches(self, link: Link) -> None:
+        """A node has just been reached: whoever is searching asks it, too."""
+        for search in self.open_searches:
+            self._ask_whether(link, search)
+
+    def _on_lookup_request(self, link: Link, message: LookupRequest) -> None:
+        cell = self._registry.find_live(message.actor)
+        kind = class_name(cell.kind) if cell is not None else None
+        link.send(self.wire.encode(LookupResponse(message.actor, message.id, cell is not None, kind)))
+
+    def _on_lookup_response(self, link: Link, message: LookupResponse) -> None:
+        search = self.searches.close(link, message.id)
+        if search is not None:
+            search.answered(link, Found(link.node_id, message.actor_class or "") if message.found else None)
+
+    def ref(self, node_id: str, name: str) -> ActorRef[Any]:
+        """A ref to the actor of that name on that node, without asking whether there is one."""
+        return self._ref(NodeId(node_id), name)
+
+    def _ref(self, node_id: NodeId, address: str) -> ActorRef[Any]:
+        """The ref a value from the network stands for: local again at home (spec VALUE-5)."""
+        if node_id == self.node_id:
+            cell = self._registry.find(address)
+            if cell is not None:
+                return cell.ref
+        return RemoteRef(self, node_id, address)
+
+    # ------------------------------------------------------------------------------------------- going out
+
+    async def send_remote(self, node_id: NodeId, address: str, message: Any) -> None:
+        """Sends a message; what cannot reach its node is a dead letter. Raises SerializationError."""
+        frame = self.wire.encode(ActorMessage(address, message))
+        link = self._link_to(node_id)
+        if link is None or link.is_congested:
+            why = "not connected" if link is None else "reads too slowly"
+            letter = DeadLetter(message, address, node_id, f"node {node_id} is {why}")
+            self._registry.dead_letters.add(letter)
+            return
+        link.send(frame)
+        if link.is_paused:
+            try:
+                await link.drained()
+            except NodeUnreachableError as error:
+                logger.debug("message for %s on %s: %s", address, node_id, error)
+
+    async def ask_remote(self, node_id: NodeId, address: str, message: Any, timeout: float | None) -> Any:
+        """Asks an actor on another node. Raises what `ActorRef.ask` does."""
+        link = self._link_to(node_id)
+        if link is None or link.is_congested:
+            if self._registry.is_closed:
+                raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
+            why = "is not connected" if link is None else "reads too slowly"
+            raise NodeUnreachableError(f"node {node_id} {why}; {address} was not asked")
+        ask = RemoteAsk(self.loop.create_future())
+        number = self.asks.open(link, ask)
+        timer = None
+        try:
+            remaining = None if timeout is None else max(0, int(timeout * 1000))
+            link.send(self.wire.encode(AskRequest(address, number, remaining, message)))
+            if timeout is not None:
+                timer = self.loop.call_later(timeout, _time_out, ask, address, node_id, message, timeout)
+            return await ask.future
+        finally:
+            self.asks.close(link, number)
+            if timer is not None:
+                timer.cancel()
+
+    def _link_to(self, node_id: NodeId) -> Link | None:
+        link = self.links.to(node_id, "actor")
+        return link if link is not None and link.is_open else None
+
+    def _on_ask_response(self, link: Link, message: AskResponse) -> None:
+        ask = self.asks.close(link, message.id)
+        if ask is None:
+            return
+        if isinstance(message.value, Undecodable):
+            ask.fail(SerializationError(f"the reply of node {link.node_id}: {message.value.error}"))
+        elif message.code is None:
+            ask.succeed(message.value)
+        else:
+            ask.fail(error_of(message, link.node_id))
+
+    def _fail_asks_on(self, link: Link) -> None:
+        """A connection was lost, and with it every answer that was to come on it (spec MSG-9)."""
+        for ask in self.asks.lost(link):
+            text = f"the connection with node {link.node_id} was lost; the message may have been handled"
+            ask.fail(NodeUnreachableError(text))
+        for search in self.searches.lost(link):
+            search.answered(link, None)
+
+    # ------------------------------------------------------------------------------------------- coming in
+
+    def _on_actor_message(self, link: Link, message: ActorMessage) -> None:
+        if isinstance(message.message, Undecodable):
+            error = message.message.error
+            logger.error("a message of node %s for %s was dropped: %s", link.node_id, message.actor, error)
+            letter = DeadLetter(None, message.actor, self.node_id, str(error))
+            self._registry.dead_letters.add(letter)
+            return
+        self._registry.deliver(message.actor, (message.message, None))
+
+    def _on_ask_request(self, link: Link, message: AskRequest) -> None:
+        deadline = None
+        if message.timeout_ms is not None:
+            deadline = self.loop.time() + message.timeout_ms / 1000
+        asker = RemoteAsker(link, message.id, deadline, self.loop, self._answer)
+        if isinstance(message.message, Undecodable):
+            asker.fail(message.message.error)
+        else:
+            self._registry.deliver(message.actor, (message.message, asker))
+
+    def _answer(self, link: Link, number: int, value: object, error: CastyError | None) -> None:
+        """Sends the outcome of an ask back on the connection it came on."""
+        if error is not None:
+            code, kind, text = code_of(error)
+            response = AskResponse(number, code=code, error_type=kind, text=text[:TEXT_MAX])
+            link.send(self.wire.encode(response))
+            return
+        try:
+            frame = self.wire.encode(AskResponse(number, value))
+        except (SerializationError, MessageTooLargeError) as problem:
+            logger.error("a reply to node %s cannot be sent: %s", link.node_id, problem)
+            too_large = isinstance(problem, MessageTooLargeError)
+            code = "REPLY_TOO_LARGE" if too_large else "BAD_REPLY"
+            response = AskResponse(number, code=code, error_type=type(problem).__name__, text=str(problem))
+            frame = self.wire.encode(response)
+        link.send(frame)
+
+
+TEXT_MAX = 10_000
+"""Characters of an error's text that cross the wire: a traceback's worth, not a log file's."""
+
+
+def _time_out(ask: RemoteAsk, address: str, node_id: NodeId, message: Any, timeout: float) -> None:
+    text = f"{address} on node {node_id} gave no answer to {type(message).__qualname__} in {timeout:g} s"
+    ask.fail(AskTimeoutError(text))

@@ -1,0 +1,163 @@
+"""Everything a clustered node is made of, declared once, so that each slice sees it with its type.
+
+The six slices (`PeerMixin`, `MessagingMixin`, …) subclass `ClusterNode`. A slice has no `__init__`, assigns no
+attribute and calls no other slice; what it wants of another part it posts to the core, or leaves to the loop in
+`casty.cluster.system`, which creates all of this and alone knows the order of things.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from casty.raft.types import ServerId
+from casty.system import ActorSystem
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections import deque
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from casty.cluster.address import Address
+    from casty.cluster.alarm import Alarm
+    from casty.cluster.book import PeerBook
+    from casty.cluster.calls import Calls
+    from casty.cluster.handshake import Identity
+    from casty.cluster.link import Link
+    from casty.cluster.lookup import Search
+    from casty.cluster.machine import Machine
+    from casty.cluster.remote import RemoteAsk
+    from casty.cluster.tls import TLS
+    from casty.cluster.writer import Writer
+    from casty.errors import StorageError
+    from casty.raft.events import Event
+    from casty.raft.node import Raft
+    from casty.raft.options import Options
+    from casty.raft.types import NodeId
+    from casty.storage.api import Store
+    from casty.wire.frames import Frame
+    from casty.wire.messages import MessageCodec
+    from casty.wire.payload import ValueCodec
+    from casty.wire.types import TypeRegistry
+
+
+@dataclass(slots=True)
+class Links:
+    """The connections of a node: those it dialled, by node and lane, and those it accepted."""
+
+    dialled: dict[tuple[NodeId, str], Link] = field(default_factory=dict["tuple[NodeId, str]", "Link"])
+    accepted: dict[tuple[NodeId, str], Link] = field(default_factory=dict["tuple[NodeId, str]", "Link"])
+    strangers: set[Link] = field(default_factory=set["Link"])
+    """Those that have not been accepted yet."""
+
+    def all(self) -> list[Link]:
+        return [*self.strangers, *self.dialled.values(), *self.accepted.values()]
+
+    def of(self, node_id: NodeId) -> list[Link]:
+        """The open connections with that node, whoever dialled."""
+        both = [*self.dialled.items(), *self.accepted.items()]
+        return [link for (who, _), link in both if who == node_id]
+
+    def to(self, node_id: NodeId, lane: str) -> Link | None:
+        """The connection this node sends its own frames to that node on (spec PEER-6)."""
+        return self.dialled.get((node_id, lane))
+
+
+class Turn:
+    """The callback that steps the core: requested any number of times, it runs once in a turn of the loop."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run = run
+        self._due = False
+
+    def request(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._due:
+            self._due = True
+            loop.call_soon(self._fire)
+
+    def _fire(self) -> None:
+        self._due = False
+        self._run()
+
+
+class Failure:
+    """What ended Raft on this node, if anything did: the first reason counts, and somebody may wait for it."""
+
+    def __init__(self) -> None:
+        self.error: StorageError | None = None
+        self._listeners: list[Callable[[StorageError], None]] = []
+
+    def listen(self, listener: Callable[[StorageError], None]) -> None:
+        self._listeners.append(listener)
+
+    def happen(self, error: StorageError) -> None:
+        if self.error is None:
+            self.error = error
+            for listener in self._listeners:
+                listener(error)
+
+
+class ClusterNode(ActorSystem):
+    """The state that the slices share. All of it lives on one event loop."""
+
+    identity: Identity
+    options: Options
+    listen: Address
+    advertise: Address
+    tls: TLS | None
+    loop: asyncio.AbstractEventLoop
+
+    book: PeerBook
+    links: Links
+    values: ValueCodec
+    wire: MessageCodec
+    types: TypeRegistry
+    asks: Calls[RemoteAsk]
+    searches: Calls[Search]
+    open_searches: set[Search]
+    tasks: set[asyncio.Task[Any]]
+    """The tasks this node owns besides its actors'; all end with it."""
+    frame_bytes_max: int
+    dial_alarm: Alarm
+    sweep_alarm: Alarm
+
+    directory: Path | None
+    store: Store | None
+    writer: Writer | None
+    """None for a store that needs no waiting."""
+    raft: Raft | None
+    """None where this node takes no part in Raft, before it has started, and after it has failed."""
+    machine: Machine
+    inbox: deque[Event]
+    turn: Turn
+    raft_alarm: Alarm
+    proposals: set[asyncio.Future[bool]]
+    ready_waiters: set[asyncio.Future[None]]
+    failure: Failure
+
+    def post(self, event: Event) -> None:
+        """Hands an event to the core, which takes all that came in one turn of the loop together."""
+        if self.raft is not None:
+            self.inbox.append(event)
+            self.turn.request(self.loop)
+
+    def link_frame(self, link: Link, frame: Frame) -> None:
+        """Hands a frame to the slice that handles it."""
+        raise NotImplementedError
+
+    def own(self, work: Coroutine[Any, Any, object]) -> None:
+        """Runs work in a task that ends with this node."""
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    @property
+    def node_id(self) -> NodeId:
+        """What this node is called."""
+        return self.identity.node_id
+
+    @property
+    def me(self) -> ServerId:
+        """This node together with its store."""
+        return ServerId(self.identity.node_id, self.identity.store_id)

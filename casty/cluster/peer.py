@@ -1,0 +1,291 @@
+"""Connections with other nodes: dialled, greeted, pinged, lost and dialled again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from casty.cluster.address import Address, parse_address
+from casty.cluster.handshake import judge
+from casty.cluster.link import Link
+from casty.cluster.node import ClusterNode
+from casty.cluster.tls import certificate_names
+from casty.errors import ProtocolError
+from casty.raft.events import Connected, Disconnected, Discovered, Outgoing
+from casty.raft.messages import Refusal
+from casty.raft.types import NodeId, ServerId, StoreId
+from casty.wire.messages import ErrorFrame, Hello, Peer, Peers, Ping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from casty.cluster.book import Dial
+    from casty.wire.frames import Frame
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+HELLO_SECONDS = 5.0
+"""How long a connection may take to be made, and to say hello (spec HELLO-3)."""
+
+STRANGERS_MAX = 64
+"""Accepted connections that have not said hello (spec limit pending_hellos_max)."""
+
+CONTEST_SECONDS = 1.0
+"""How long the holder of a node id has to answer when another claims it (spec HELLO-7)."""
+
+SWEEP_SECONDS = 1.0
+DEAD_SECONDS = 5.0
+"""A silent connection is pinged every second, and given up after five (spec PEER-9)."""
+
+
+class PeerMixin(ClusterNode):
+    """Needs: book, links, identity, advertise, tls, wire, raft (for the cluster's id).
+
+    Provides: `peers`.
+    Handles: PEER_LIST, PING, ERROR, and connections made, at fault and lost.
+    Performs: dialling, greeting, pinging, and sending what the core wants sent.
+    """
+
+    __slots__ = ()
+
+    @property
+    def peers(self) -> Mapping[NodeId, Address]:
+        """The other nodes this one is connected with now, and their addresses."""
+        here = {node_id for node_id, _ in [*self.links.dialled, *self.links.accepted]}
+        return MappingProxyType({who: address for who, address in self.book.known() if who in here})
+
+    # -------------------------------------------------------------------------------------------- dialling
+
+    def _dial_due(self) -> None:
+        """Makes the attempts that are due, and sets the alarm for the next."""
+        for dial in self.book.due(self.loop.time()):
+            self.own(self._dial(dial))
+        self.dial_alarm.set(self.loop, self.book.next_due())
+
+    async def _dial(self, dial: Dial) -> None:
+        context = self.tls.client_context() if self.tls is not None else None
+        name = dial.address.host if context is not None else None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self.loop.create_connection(
+                    lambda: Link(self, dial), *dial.address, ssl=context, server_hostname=name
+                )
+        except (OSError, TimeoutError) as error:
+            logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
+            self.book.failed(dial, self.loop.time())
+            self._dial_due()
+
+    # -------------------------------------------------------------------------------------------- greeting
+
+    def link_made(self, link: Link) -> None:
+        """A connection exists; who is at the other end is not known yet."""
+        if link.dial is None and len(self.links.strangers) >= STRANGERS_MAX:
+            link.abort()
+            return
+        self.links.strangers.add(link)
+        self.loop.call_later(HELLO_SECONDS, self._give_up_on, link)
+        if link.dial is not None:
+            link.send(self._hello(link.dial.lane))
+
+    def _give_up_on(self, link: Link) -> None:
+        if link in self.links.strangers:
+            text = f"no hello within {HELLO_SECONDS:g} s"
+            self.link_fault(link, ProtocolError("HELLO_TIMEOUT", "HELLO-3", text))
+
+    def _hello(self, lane: str) -> bytes:
+        me = self.identity
+        configuration = self.raft.configuration if self.raft is not None else None
+        return self.wire.encode(
+            Hello(
+                node_id=me.node_id,
+                cluster=me.cluster,
+                cluster_id=configuration.cluster_id if configuration is not None else None,
+                store_id=me.store_id,
+                boot_id=me.boot_id,
+                lane=lane,
+                address=str(self.advertise),
+                expected_size=me.expected_size,
+                member=me.member,
+            )
+        )
+
+    def _greet(self, link: Link, frame: Frame) -> None:
+        """The first frame of a connection: a hello this node accepts, or the end (spec HELLO-1 to HELLO-8)."""
+        hello = self.wire.decode_hello(frame)
+        configuration = self.raft.configuration if self.raft is not None else None
+        objection = judge(hello, self.identity, configuration.cluster_id if configuration else None)
+        if objection is not None:
+            if objection.code == "SELF_CONNECTION" and link.dial is not None:
+                self.book.found_self(link.dial.address)
+            raise objection
+        if self.tls is not None and self.tls.check_node_id:
+            names = certificate_names(link.certificate)
+            if hello.node_id not in names:
+                text = f"the certificate names {', '.join(sorted(names)) or 'nobody'}, not {hello.node_id}"
+                raise ProtocolError("CERTIFICATE_MISMATCH", "HELLO-9", text)
+        rivals = [other for other in self.links.of(hello.node_id) if _boot(other) != hello.boot_id]
+        if rivals:
+            self._contest(link, hello, rivals)
+        else:
+            self._accept(link, hello)
+
+    def _contest(self, link: Link, hello: Hello, rivals: list[Link]) -> None:
+        """Another process has this node id: it keeps it if it is alive (spec HELLO-7)."""
+        link.is_held = True
+        since = self.loop.time()
+        for rival in rivals:
+            rival.send(self.wire.encode(Ping(id=0, pong=False)))
+        self.loop.call_later(CONTEST_SECONDS, self._settle_contest, link, hello, rivals, since)
+
+    def _settle_contest(self, link: Link, hello: Hello, rivals: list[Link], since: float) -> None:
+        if link.lost:
+            return
+        if any(not rival.lost and rival.heard_at > since for rival in rivals):
+            text = f"another living node is called {hello.node_id}"
+            self.link_fault(link, ProtocolError("NODE_ID_IN_USE", "HELLO-7", text))
+            return
+        for rival in rivals:
+            rival.abort()
+            self.link_lost(rival)
+        link.is_held = False
+        self._accept(link, hello)
+        link.handle_frames()
+
+    def _accept(self, link: Link, hello: Hello) -> None:
+        """From here on the two nodes talk."""
+        now = self.loop.time()
+        link.hello, link.node_id = hello, hello.node_id
+        link.server = ServerId(hello.node_id, StoreId(hello.store_id))
+        link.accept_frames_up_to(self.frame_bytes_max)
+        link.is_open = True
+        self.links.strangers.discard(link)
+        self.book.greet(hello.node_id, _address(link, hello), member=hello.member, now=now)
+        table = self.links.accepted if link.dial is None else self.links.dialled
+        lane = hello.lane if link.dial is None else link.dial.lane
+        older = table.get((hello.node_id, lane))
+        table[hello.node_id, lane] = link
+        if older is not None:
+            older.close()  # spec PEER-7
+        if link.dial is None:
+            link.send(self._hello(hello.lane))
+        else:
+            self.book.opened(hello.node_id, link.dial, now)
+        known = tuple(Peer(who, str(address)) for who, address in self.book.known())
+        link.send(self.wire.encode(Peers(self.node_id, known)))
+        if hello.member:
+            self.book.arrived(link.server)
+            self._discover()
+        if link.dial is not None and lane == "raft":
+            self.post(Connected(link.server, hello.boot_id))
+        logger.info("%s node %s (%s lane)", "accepted" if link.dial is None else "reached", link.node_id, lane)
+        self._dial_due()
+
+    def _discover(self) -> None:
+        """Tells the core who is here (spec FORM-4)."""
+        if self.identity.member:
+            others = self.book.discovered(self.loop.time())
+            self.post(Discovered(others | {self.me}))
+
+    # --------------------------------------------------------------------------------------------- handling
+
+    def _on_peers(self, link: Link, message: Peers) -> None:
+        now = self.loop.time()
+        for node_id, text in message.peers:
+            try:
+                address = parse_address(text)
+            except ValueError as error:
+                logger.debug("%r names a peer wrongly: %s", link, error)
+                continue
+            self.book.learn(NodeId(node_id), address, now)
+        self._dial_due()
+
+    def _on_ping(self, link: Link, message: Ping) -> None:
+        if not message.pong:
+            link.send(self.wire.encode(Ping(message.id, pong=True)))
+
+    def _on_error(self, link: Link, message: ErrorFrame) -> None:
+        text = message.text[:200].encode("unicode_escape").decode()
+        logger.warning("node %s says: %s [%.40r, %.40r]", link.node_id, text, message.code, message.rule)
+
+    # ------------------------------------------------------------------------------------- faults and losses
+
+    def link_fault(self, link: Link, fault: ProtocolError) -> None:
+        """The peer broke a rule for which the connection ends; the node goes on (spec ERROR-2, ERROR-3)."""
+        who = link.node_id or link.peer_host or "a stranger"
+        logger.warning("closing the connection with %s: %s", who, fault)
+        link.send(self.wire.encode_error(fault))
+        link.close()
+
+    def link_lost(self, link: Link) -> None:
+        """The connection is gone; what was dialled will be dialled again."""
+        self.links.strangers.discard(link)
+        now = self.loop.time()
+        if link.hello is None or link.server is None:
+            if link.dial is not None:
+                self.book.failed(link.dial, now)
+        elif link.dial is None:
+            _remove(self.links.accepted, (link.node_id, link.hello.lane), link)
+        elif _remove(self.links.dialled, (link.node_id, link.dial.lane), link):
+            self.book.closed(link.node_id, link.dial, now)
+            if link.dial.lane == "raft":
+                self.post(Disconnected(link.server))
+        if link.server is not None and not any(other.server == link.server for other in self.links.all()):
+            self.book.departed(link.server, now)
+            logger.info("lost node %s", link.node_id)
+        self._dial_due()
+
+    def _sweep(self) -> None:
+        """Once a second: pings who is silent, gives up who stays so, forgets who has been gone for long."""
+        now = self.loop.time()
+        ping = self.wire.encode(Ping(id=1, pong=False))
+        for link in self.links.all():
+            if not link.is_open:
+                continue
+            if now - link.heard_at >= DEAD_SECONDS:
+                logger.warning("node %s has been silent for %g s", link.node_id, DEAD_SECONDS)
+                link.abort()
+            elif now - link.heard_at >= SWEEP_SECONDS:
+                link.send(ping)
+        self._discover()
+        self.sweep_alarm.set(self.loop, now + SWEEP_SECONDS)
+
+    # ---------------------------------------------------------------------------- what the core wants sent
+
+    def _send(self, messages: Iterable[Outgoing]) -> None:
+        """Sends requests on our connection to their node, replies on the one their request came on (PEER-6)."""
+        links: dict[Link, None] = {}
+        for to, message, via in messages:
+            link = via if isinstance(via, Link) else self.links.to(to.node_id, "raft")
+            if link is None or not link.is_open or link.server != to or link.is_congested:
+                continue  # Raft tolerates loss, and asks again
+            if isinstance(message, Refusal):
+                link.send(self.wire.encode(ErrorFrame(message.code, message.rule, message.text)))
+            else:
+                link.send(self.wire.encode_raft(self.node_id, message))
+            links[link] = None
+        for link in links:
+            link.flush()
+
+
+def _boot(link: Link) -> bytes:
+    return link.hello.boot_id if link.hello is not None else b""
+
+
+def _address(link: Link, hello: Hello) -> Address:
+    """Where the node says it can be dialled; with a wildcard host, at the host it came from (spec PEER-4)."""
+    try:
+        address = parse_address(hello.address)
+    except ValueError as error:
+        raise ProtocolError("BAD_PAYLOAD", "HELLO-5", f"the hello's address: {error}") from error
+    return Address(link.peer_host, address.port) if address.is_wildcard else address
+
+
+def _remove(table: dict[tuple[NodeId, str], Link], key: tuple[NodeId, str], link: Link) -> bool:
+    """Takes the link out of the table, unless a newer one has its place."""
+    if table.get(key) is not link:
+        return False
+    del table[key]
+    return True

@@ -1,0 +1,119 @@
+"""Commands that every member carries out in the same order."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+from casty.cluster.node import ClusterNode
+from casty.errors import CommitUncertainError, MessageTooLargeError, StorageError
+from casty.raft.events import Proposed, Received, Role
+from casty.raft.types import Index
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from casty.cluster.link import Link
+    from casty.cluster.machine import ApplyCallback
+    from casty.raft.events import Committed
+    from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse
+
+logger = logging.getLogger(__name__)
+
+COMMAND_OVERHEAD = 1024
+"""What a request with one entry needs beside the command."""
+
+
+class LogReplicationMixin(ClusterNode):
+    """Needs: raft, machine, wire, proposals, failure.
+
+    Provides: `append_command`, `set_apply_callback`, `commit_index`, `last_applied`.
+    Handles: APPEND_ENTRIES_REQ, APPEND_ENTRIES_RES.
+    Performs: handing committed entries to the state machine, and outcomes to those who wait for them.
+    """
+
+    __slots__ = ()
+
+    @property
+    def commit_index(self) -> int:
+        """The last log index this node knows to be committed."""
+        return self.raft.commit_index if self.raft is not None else 0
+
+    @property
+    def last_applied(self) -> int:
+        """The last log index whose command the apply callback has been given here."""
+        return self.machine.last_applied
+
+    def set_apply_callback(self, callback: ApplyCallback) -> None:
+        """Sets what is called with each committed command, in log order; it may be a coroutine function.
+
+        It gets everything from the start: a snapshot's state by the restore callback, then each command. After
+        a restart it gets that again. What it raises is logged, and told to whoever appended the command.
+        """
+        self.machine.set_apply_callback(callback)
+
+    async def append_command(self, command: object, *, timeout: float | None = 5.0) -> bool:
+        """Appends a command to the replicated log and waits until it is committed and applied here.
+
+        False means that it certainly was not appended: this node does not lead. Raises CommitUncertainError
+        where it may yet be committed (leadership was lost, or `timeout` seconds passed), ApplyError where it is
+        committed but the callback raised, SerializationError or MessageTooLargeError for a command that cannot
+        be sent, StorageError where Raft has failed here. Commands appended by one caller commit in call order.
+        """
+        if self.failure.error is not None:
+            raise self.failure.error
+        if self.raft is None or self.raft.role is not Role.LEADER:
+            return False
+        data = self.values.encode(command)
+        if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
+            limit = self.frame_bytes_max - COMMAND_OVERHEAD
+            raise MessageTooLargeError(f"the command has {len(data):,} bytes; the limit is {limit:,}")
+        outcome: asyncio.Future[bool] = self.loop.create_future()
+        self.proposals.add(outcome)
+        timer = None
+        if timeout is not None:
+            timer = self.loop.call_later(timeout, _time_out, outcome, timeout)
+        self.post(Proposed(outcome, data))
+        try:
+            return await outcome
+        finally:
+            self.proposals.discard(outcome)
+            if timer is not None:
+                timer.cancel()
+
+    def _on_append(self, link: Link, message: AppendEntriesRequest | AppendEntriesResponse) -> None:
+        if link.server is not None:
+            self.post(Received(link.server, message, link))
+
+    def _apply(self, committed: Committed) -> None:
+        self.machine.submit(committed)
+
+    def _tell(self, refused: Iterable[object], lost: Iterable[object]) -> None:
+        """Tells those whose commands were not appended, and those who will not learn what becomes of theirs."""
+        for ticket in refused:
+            outcome = cast("asyncio.Future[bool]", ticket)
+            if not outcome.done():
+                outcome.set_result(False)
+        for ticket in lost:
+            outcome = cast("asyncio.Future[bool]", ticket)
+            if not outcome.done():
+                text = "leadership was lost before the command was committed; it may be committed yet"
+                outcome.set_exception(CommitUncertainError(text))
+
+    def _fail_proposals(self, error: StorageError) -> None:
+        """Raft has failed here: nobody will learn more."""
+        for outcome in self.proposals:
+            if not outcome.done():
+                outcome.set_exception(error)
+
+
+def _time_out(outcome: asyncio.Future[bool], timeout: float) -> None:
+    if not outcome.done():
+        text = f"the command was not committed and applied within {timeout:g} s; it may be yet"
+        outcome.set_exception(CommitUncertainError(text))
+
+
+def index_being_applied(node: LogReplicationMixin) -> Index:
+    """Within the apply callback: the index of the command it was called with."""
+    return Index(node.last_applied + 1)

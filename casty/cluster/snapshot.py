@@ -1,0 +1,64 @@
+"""State instead of history: compacting the log, and catching up those who fell behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from casty.cluster.node import ClusterNode
+from casty.raft.events import Received, SnapshotTaken
+from casty.raft.types import Snapshot
+
+if TYPE_CHECKING:
+    from casty.cluster.link import Link
+    from casty.cluster.machine import CreateSnapshot, RestoreSnapshot
+    from casty.raft.events import Restored
+    from casty.raft.messages import InstallSnapshotRequest, InstallSnapshotResponse
+    from casty.raft.types import Index
+
+
+class SnapshotMixin(ClusterNode):
+    """Needs: raft, machine, store.
+
+    Provides: `create_snapshot`, `set_snapshot_callbacks`.
+    Handles: INSTALL_SNAPSHOT_REQ, INSTALL_SNAPSHOT_RES.
+    Performs: saving snapshots beside the log, and handing received ones to the state machine.
+    """
+
+    __slots__ = ()
+
+    def set_snapshot_callbacks(self, create: CreateSnapshot, restore: RestoreSnapshot) -> None:
+        """Sets how the state machine becomes bytes, and how it becomes what such bytes say; each may be async.
+
+        If `restore` raises, Raft stops on this node for good: there is no state left to apply commands to.
+        """
+        self.machine.set_snapshot_callbacks(create, restore)
+
+    async def create_snapshot(self) -> bool:
+        """Saves the state machine as it is between two commands, and drops the log up to there.
+
+        Any member may do so. False if nothing was applied since the last snapshot. Raises RuntimeError without
+        callbacks, what the callback raises, TypeError where that gives no bytes, and StorageError.
+        """
+        if self.failure.error is not None:
+            raise self.failure.error
+        return await self.machine.create_snapshot()
+
+    def _on_install(self, link: Link, message: InstallSnapshotRequest | InstallSnapshotResponse) -> None:
+        if link.server is not None:
+            self.post(Received(link.server, message, link))
+
+    def _install(self, restored: Restored) -> None:
+        self.machine.submit(restored)
+
+    async def _save_snapshot(self, index: Index, data: bytes) -> bool:
+        """Makes the state machine's bytes durable in another thread; the core then drops what they replace."""
+        raft, store = self.raft, self.store
+        if raft is None or store is None or raft.configuration is None:
+            return False
+        term = raft.log.term_at(index)
+        if term is None:  # a snapshot of the leader's has overtaken this one
+            return False
+        snapshot = Snapshot(index, term, raft.configuration, data)
+        await self.loop.run_in_executor(None, store.save_snapshot, snapshot)
+        self.post(SnapshotTaken(snapshot))
+        return True

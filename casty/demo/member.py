@@ -1,0 +1,25 @@
+"""One node of the demonstration: `casty node`, and on the node that is told so, the chat room."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from casty.cli import parse
+from casty.demo.chat import ChatRoom, GetHistory, GetUsers, Join, Message
+from casty.launch import run_node
+
+if TYPE_CHECKING:
+    from casty.cluster.system import DistributedActorSystem
+
+
+async def _prepare(system: DistributedActorSystem) -> None:
+    for kind in (Join, Message, GetUsers, GetHistory):
+        system.register_type(kind)
+    if os.environ.get("CASTY_DEMO_ROOM"):
+        await system.spawn(ChatRoom, name="general", room_name="General")
+
+
+if __name__ == "__main__":
+    sys.exit(run_node(parse(["node", *sys.argv[1:]]), prepare=_prepare))

@@ -1,0 +1,143 @@
+"""What `casty demo` shows: a live view on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node as it is shown."""
+
+    node_id: str
+    state: str
+    """leader, follower, candidate …, or what has become of the process."""
+    term: int
+    commit: int
+    applied: int
+    snapshot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The commands so far."""
+
+    acknowledged: int
+    refused: int
+    uncertain: int
+
+
+class View(Protocol):
+    """Somewhere to show the cluster."""
+
+    def event(self, text: str, kind: str = "") -> None:
+        """Something happened."""
+        ...
+
+    def update(self, rows: Sequence[Row], tally: Tally) -> None:
+        """The nodes as they are now."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class PlainView:
+    """One line per event, and the nodes where they have changed in more than their counters."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._began = time.monotonic()
+        self._shown: tuple[tuple[str, str, int], ...] = ()
+
+    def event(self, text: str, kind: str = "") -> None:
+        self._out.write(f"{time.monotonic() - self._began:6.2f} s  {text}\n")
+        self._out.flush()
+
+    def update(self, rows: Sequence[Row], tally: Tally) -> None:
+        now = tuple((row.node_id, row.state, row.term) for row in rows)
+        if now != self._shown:
+            self._shown = now
+            nodes = "   ".join(f"{who} {state} (term {term})" for who, state, term in now)
+            self.event(f"    {nodes}")
+
+    def close(self) -> None:
+        self._out.flush()
+
+
+_COLOURS = {
+    "leader": "\x1b[1;32m",
+    "follower": "\x1b[36m",
+    "candidate": "\x1b[33m",
+    "pre-candidate": "\x1b[33m",
+    "killed": "\x1b[1;31m",
+    "starting": "\x1b[33m",
+    "good": "\x1b[32m",
+    "bad": "\x1b[1;31m",
+    "step": "\x1b[1m",
+}
+_OFF = "\x1b[0m"
+_EVENTS_SHOWN = 14
+
+
+class LiveView:
+    """Redraws one screenful in place; the events stay visible below the nodes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._began = time.monotonic()
+        self._events: list[tuple[float, str, str]] = []
+        self._rows: Sequence[Row] = ()
+        self._tally = Tally(0, 0, 0)
+        self._drawn = 0
+        out.write("\x1b[?25l")
+
+    def event(self, text: str, kind: str = "") -> None:
+        self._events.append((time.monotonic() - self._began, text, kind))
+        self._draw()
+
+    def update(self, rows: Sequence[Row], tally: Tally) -> None:
+        self._rows, self._tally = rows, tally
+        self._draw()
+
+    def close(self) -> None:
+        self._out.write("\x1b[?25h")
+        self._out.flush()
+
+    def _draw(self) -> None:
+        width = shutil.get_terminal_size((100, 30)).columns
+        lines = self._lines(width)
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        self._out.write(up + "".join(f"\r{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        self._out.flush()
+        self._drawn = len(lines)
+
+    def _lines(self, width: int) -> list[str]:
+        head = f"  {'node':<6}{'role':<15}{'term':>6}{'commit':>9}{'applied':>9}{'snapshot':>10}"
+        lines = ["", f"\x1b[1m{head[:width]}{_OFF}"]
+        for row in self._rows:
+            colour = _COLOURS.get(row.state, "")
+            mark = "●" if row.state == "leader" else "✗" if row.state == "killed" else "○"
+            figures = f"{row.term:>6}{row.commit:>9}{row.applied:>9}{row.snapshot:>10}"
+            lines.append(f"  {row.node_id:<6}{colour}{mark} {row.state:<13}{_OFF}{figures}")
+        done = self._tally
+        lines += [
+            "",
+            f"  commands acknowledged {done.acknowledged}, refused {done.refused}, uncertain {done.uncertain}",
+        ]
+        lines.append("")
+        for at, text, kind in self._events[-_EVENTS_SHOWN:]:
+            room = max(20, width - 12)
+            lines.append(f"  \x1b[2m{at:6.2f} s{_OFF}  {_COLOURS.get(kind, '')}{text[:room]}{_OFF}")
+        return lines
+
+
+def open_view(*, plain: bool) -> View:
+    """The live view where there is a terminal to draw it on, else plain lines."""
+    return PlainView(sys.stdout) if plain or not sys.stdout.isatty() else LiveView(sys.stdout)
