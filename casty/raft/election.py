@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casty.raft.events import Role
-from casty.raft.formation import ballot, may_vote, standing
+from casty.raft.formation import Standing, ballot, is_listed, may_vote, standing
 from casty.raft.messages import (
     PreVoteRequest,
     PreVoteResponse,
@@ -35,7 +35,6 @@ def on_election_timeout(state: State) -> None:
         return
     restart_election_timer(state)
     state.role = Role.PRE_CANDIDATE
-    state.leader = None
     poll = state.poll = Poll(True, state.next_seq(), choice.members, choice.needed, {state.me})
     if poll.won:
         campaign(state, choice)
@@ -69,11 +68,11 @@ def count_own_vote(state: State) -> None:
 
 def on_pre_vote_request(state: State, sender: ServerId, request: PreVoteRequest, via: object) -> None:
     """Answers whether this server could vote for the sender in the next term; nothing changes here."""
-    if not may_vote(state, sender, request):
-        _turn_away(state, sender, via)
+    if _is_none_of_ours(state, sender, request, via):
         return
     granted = (
-        request.term >= state.term
+        may_vote(state, sender, request)
+        and request.term >= state.term
         and state.log.is_up_to_date(request.last_log_index, request.last_log_term)
         and not _hears_a_leader(state)
     )
@@ -82,12 +81,11 @@ def on_pre_vote_request(state: State, sender: ServerId, request: PreVoteRequest,
 
 def on_vote_request(state: State, sender: ServerId, request: VoteRequest, via: object) -> None:
     """Gives or denies the vote (spec VOTE-1 to VOTE-5)."""
-    if not may_vote(state, sender, request):
-        _turn_away(state, sender, via)
+    if _is_none_of_ours(state, sender, request, via):
         return
     if request.term > state.term:
         adopt_term(state, request.term)
-    granted = _may_grant(state, sender, request)
+    granted = may_vote(state, sender, request) and _may_grant(state, sender, request)
     if granted:
         _grant(state, sender, request)
     state.send_gated(sender, VoteResponse(state.term, request.term, request.seq, granted), via)
@@ -149,16 +147,18 @@ def _hears_a_leader(state: State) -> bool:
     )
 
 
-def _turn_away(state: State, sender: ServerId, via: object) -> None:
-    """A request for an election this server has no part in is dropped before its term is read (spec FORM-7)."""
-    if state.configuration is not None and sender not in state.configuration.members:
-        state.refuse(
-            sender,
-            via,
-            "NOT_A_MEMBER",
-            "FORM-7",
-            f"{sender} is not on the member list of {state.me} ({standing(state)})",
-        )
+def _is_none_of_ours(
+    state: State, sender: ServerId, request: VoteRequest | PreVoteRequest, via: object
+) -> bool:
+    """Whether this election is not even answered: a stranger's (spec FORM-7), or to a FRESH server, any but
+    that of the list it discovered (spec FORM-4). Its term is not read."""
+    if standing(state) is Standing.FRESH:
+        return not may_vote(state, sender, request)
+    if is_listed(state, sender):
+        return False
+    text = f"{sender} is not on the member list of {state.me} ({standing(state)})"
+    state.refuse(sender, via, "NOT_A_MEMBER", "FORM-7", text)
+    return True
 
 
 def _others(state: State, poll: Poll) -> list[ServerId]:

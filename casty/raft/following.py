@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from casty.raft.configuration import decode_configuration
-from casty.raft.events import Role
 from casty.raft.formation import adopt_configuration, entry_one_misfit, is_listed, misfit
 from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotResponse
 from casty.raft.roles import adopt_term, follow
@@ -43,9 +42,8 @@ def _heed(
     state: State, sender: ServerId, request: AppendEntriesRequest | InstallSnapshotRequest, via: object
 ) -> bool:
     """Follows the sender as leader of the current term, unless the term has one already (spec APPEND-10)."""
-    rival = state.me if state.role is Role.LEADER else state.leader
-    if rival not in (None, sender):
-        text = f"{sender} leads term {request.term}, which {rival} leads already"
+    if state.leader not in (None, sender):
+        text = f"{sender} claims to lead term {request.term}, whose leader is {state.leader}"
         state.refuse(sender, via, "TWO_LEADERS", "APPEND-10", text)
         return False
     follow(state, sender)
@@ -229,6 +227,8 @@ def _install(state: State, request: InstallSnapshotRequest, data: bytes) -> None
     state.disk.log_replaced_by(snapshot)
     state.snapshot = state.restoring = snapshot
     state.commit_index = index
+    state.out.lost.extend(state.tickets.values())  # committed, but their outcome is inside the snapshot
+    state.tickets.clear()
     if state.configuration is None:
         adopt_configuration(state, configuration)
 

@@ -145,12 +145,12 @@ def discover(state: State, servers: frozenset[ServerId]) -> None:
 
 def _say_what_blocks(state: State) -> None:
     match standing(state):
-        case Standing.FRESH if len(state.discovered) > state.options.expected_size:
+        case Standing.FRESH if len(state.discovered) >= state.options.expected_size and ballot(state) is None:
             names = ", ".join(str(server) for server in sorted_members(state.discovered))
             state.notice(
                 "error",
-                f"cannot form a cluster of {state.options.expected_size}: "
-                f"{len(state.discovered)} servers are here ({names}); stop those that do not belong",
+                f"cannot form a cluster of {state.options.expected_size} with distinct node ids while "
+                f"{len(state.discovered)} servers are here ({names}): stop those that do not belong",
             )
         case Standing.LOCKED:
             for member in state.hard.lock or ():

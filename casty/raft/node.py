@@ -119,8 +119,11 @@ class Raft:
 
     @property
     def leader(self) -> ServerId | None:
-        """Who leads the current term, as far as this server knows."""
-        return self._state.leader
+        """Who leads, as far as this server knows: not who led the term and has fallen silent."""
+        state = self._state
+        if state.role is Role.LEADER or (state.role is Role.FOLLOWER and state.leader != state.me):
+            return state.leader
+        return None
 
     @property
     def commit_index(self) -> Index:
@@ -142,7 +145,7 @@ class Raft:
             standing=standing(state),
             role=state.role,
             term=state.term,
-            leader=state.leader,
+            leader=self.leader,
             voted_for=state.hard.voted_for,
             commit_index=state.commit_index,
             durable_index=state.disk.index,

@@ -71,7 +71,12 @@ class Progress:
     @property
     def counts(self) -> bool:
         """Whether its answers count: it is the listed server, not a learner in its place (spec FORM-9)."""
-        return self.peer == self.member
+        return self.peer is None or self.peer == self.member
+
+    def heard(self, now: Millis) -> None:
+        """It answered. A learner's answer is no sign of life of the member whose place it has."""
+        if self.counts:
+            self.contact = now
 
     def connect(self, peer: ServerId, boot_id: bytes) -> None:
         """Its connection is open. Another store or boot remembers nothing of what was sent before."""
@@ -92,6 +97,13 @@ class Progress:
         self.flights.clear()
         self.probing = False
         self.transfer = None
+
+    def replicate(self, seq: int, flight: Flight) -> None:
+        """A probe was answered: entries may flow. Other probes may be lost, and must take no room."""
+        self.mode = Mode.REPLICATE
+        self.next = max(self.next, Index(flight.last + 1))
+        self.flights = {seq: flight}
+        self.probing = False
 
     def took(self, index: Index) -> None:
         """The follower has everything up to `index`, durably."""

@@ -140,16 +140,14 @@ def on_append_response(state: State, sender: ServerId, response: AppendEntriesRe
     flight = progress.flights.get(response.seq) if progress is not None else None
     if progress is None or flight is None or response.match_index > flight.last:
         return
-    progress.contact = state.now
+    progress.heard(state.now)
     if not response.success:
         _back_up(state, progress, flight, response)
         return
+    if progress.mode is Mode.PROBE:
+        progress.replicate(response.seq, flight)
     if response.match_index >= flight.last:
         del progress.flights[response.seq]
-    if progress.mode is Mode.PROBE:
-        progress.mode = Mode.REPLICATE
-        progress.probing = False
-        progress.next = max(progress.next, Index(flight.last + 1))
     progress.took(response.match_index)
     advance_leader_commit(state)
 

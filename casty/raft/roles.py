@@ -26,12 +26,11 @@ def adopt_term(state: State, term: Term) -> None:
 
 
 def step_down(state: State) -> None:
-    """Becomes a follower of nobody, in the same term. The vote stays given (spec VOTE-2)."""
+    """Becomes a follower in the same term. Its vote stays given, and its leader known (spec VOTE-2, VOTE-5)."""
     was_leader = state.role is Role.LEADER
     state.role = Role.FOLLOWER
     state.poll = None
     if was_leader:
-        state.leader = None
         drop_leadership(state)
         restart_election_timer(state)
 

@@ -68,7 +68,7 @@ def on_snapshot_response(state: State, progress: Progress, response: InstallSnap
         return
     if response.last_included_index != transfer.snapshot.last_included_index:
         return
-    progress.contact = state.now
+    progress.heard(state.now)
     if response.installed:
         _continue_after(progress, transfer.snapshot.last_included_index)
     elif transfer.offset < response.offset <= len(transfer.snapshot.data):

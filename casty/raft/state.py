@@ -100,6 +100,7 @@ class State:
     """A snapshot the state machine must become, as soon as it is durable."""
     role: Role = Role.FOLLOWER
     leader: ServerId | None = None
+    """Of the current term, once known: it stays so until the term ends (spec VOTE-5, APPEND-10)."""
     leader_contact: Millis | None = None
     election_deadline: Millis | None = None
     """None for servers that cannot campaign, and for leaders."""
