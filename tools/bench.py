@@ -4,9 +4,9 @@
     tools/dev run python tools/bench.py            all of it, some 20 seconds
     tools/dev run python tools/bench.py local      one part: local, remote or raft
 
-A figure by itself says little on a shared machine; the ratio to the limit is what to compare. The limits: for a
-send, a deque and a coroutine call per message; for an ask, a future and one turn of the loop; for a remote ask,
-msgpack echoed over `asyncio.Protocol` between two processes; for a commit, one such round trip and one fdatasync.
+A figure by itself says little on a shared machine; compare the ratios to the limits. These are, for a send,
+a deque and a coroutine call per message; for an ask, a future and one turn of the loop; for a remote ask, a
+msgpack echo over `asyncio.Protocol` between two processes; for a commit, one such echo and one fdatasync.
 """
 
 from __future__ import annotations

@@ -1,0 +1,229 @@
+"""Every block of Python in the README and the guide runs, and prints what the page says it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+import casty
+from casty import ActorSystem, DistributedActorSystem
+from tests.support import run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "spec" / "guide.md").read_text()
+
+BLOCK = re.compile(r"(?:<!-- test: (\w+) -->\n)?```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+
+
+def blocks(page: str) -> dict[str, tuple[str, str]]:
+    """The page's code by marker, each with the output the page shows for it."""
+    return {name: (code, output) for name, code, output in BLOCK.findall(page)}
+
+
+def namespace(code: str, **more: object) -> dict[str, Any]:
+    """What a block defines, given the public names and the imports any program has."""
+    module = sys.modules["casty_docs"] = ModuleType("casty_docs")  # where messages say they come from
+    names: dict[str, Any] = vars(module)
+    names |= {name: getattr(casty, name) for name in casty.__all__}
+    names |= {"Any": Any, "UUID": UUID, "asyncio": asyncio, "dataclass": dataclass, "date": date, "json": json}
+    program = code.replace("asyncio.run(main())", "")
+    exec(compile(program, "<docs>", "exec", dont_inherit=True), names)
+    names |= more
+    return names
+
+
+def loopback(*args: Any, **options: Any) -> DistributedActorSystem:
+    """A node of one where the page says three, quick to elect, at an address of this machine."""
+    _, _, *seeds = args
+    quick: dict[str, Any] = {"heartbeat_interval": 0.02, "election_timeout": 0.05} | options
+    quick["expected_cluster_size"] = 1
+    return DistributedActorSystem("127.0.0.1", 0, [s for s in seeds[0] if s.startswith("127.")], **quick)
+
+
+@pytest.mark.parametrize("page", ["README.md", "spec/guide.md"])
+def test_every_block_has_a_test(page: str) -> None:
+    """A block without a marker would be a block nobody runs."""
+    tested = {"README.md": README_TESTS, "spec/guide.md": GUIDE_TESTS}[page]
+    found = BLOCK.findall((ROOT / page).read_text())
+    assert sorted(name for name, _, _ in found) == sorted(tested)
+
+
+def test_the_readme_is_short() -> None:
+    """Under 900 words: the rest is in the pages it links to."""
+    assert len(README.split()) < 900
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Files exist, and so do the anchors in them."""
+    missing: list[str] = []
+    for page in [ROOT / "README.md", *(ROOT / "spec").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+            path, _, anchor = target.partition("#")
+            file = page.parent / path if path else page
+            if not file.exists() or (anchor and file.suffix == ".md" and not has_anchor(file, anchor)):
+                missing.append(f"{page.relative_to(ROOT)}: {target}")
+    assert missing == []
+
+
+def has_anchor(file: Path, anchor: str) -> bool:
+    text = file.read_text()
+    titles = [
+        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()) for line in text.splitlines() if line[:1] == "#"
+    ]
+    return anchor in [title.replace(" ", "-") for title in titles] or f'id="{anchor}"' in text
+
+
+def test_the_readme_s_first_program_prints_what_it_says() -> None:
+    """As a script of its own, the way a reader would run it."""
+    code, output = blocks(README)["run"]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False, cwd=ROOT
+    )
+    assert (done.stdout, done.stderr) == (output, "")
+
+
+def test_the_checker_says_what_the_readme_says(tmp_path: Path) -> None:
+    """The wrong message is found before the program runs, in these words."""
+    program, _ = blocks(README)["run"]
+    wrong, complaint = blocks(README)["check"]
+    script = tmp_path / "program.py"
+    script.write_text(program.replace("asyncio.run(main())", "") + wrong)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+    )
+    assert complaint.strip() in done.stdout
+
+
+def test_the_readme_s_cluster_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """An actor spawned on one node, found from another."""
+
+    async def main() -> None:
+        program, _ = blocks(README)["run"]
+        here: dict[str, DistributedActorSystem] = {}
+
+        def node(host: str, port: int, seeds: list[str], expected_cluster_size: int) -> DistributedActorSystem:
+            known = [str(here["10.0.0.1"].listen)] if here else []
+            here[host] = DistributedActorSystem("127.0.0.1", 0, known, expected_cluster_size, node_id=host)
+            return here[host]
+
+        names = namespace(program + blocks(README)["cluster"][0], DistributedActorSystem=node)
+        async with DistributedActorSystem("127.0.0.1", 0, [], 3, node_id="10.0.0.1") as first:
+            here["10.0.0.1"] = first
+            await first.spawn(names["Counter"], name="counter", start=1)
+            await names["run_node"]("10.0.0.2", ["10.0.0.1:8001"])
+
+    run(main())
+    assert capsys.readouterr().out == "2\n"
+
+
+def test_the_readme_s_log_commits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`append_command` is True, and the callback has been called."""
+
+    async def main() -> dict[str, int]:
+        state: dict[str, int] = {}
+        names = namespace(blocks(README)["log"][0], DistributedActorSystem=loopback)
+        await names["replicated"](state, str(tmp_path))
+        return state
+
+    assert run(main()) == {"x": 42}
+    assert capsys.readouterr().out.startswith("committed")
+
+
+async def guide_actors() -> None:
+    names = namespace(blocks(GUIDE)["actors"][0])
+    async with ActorSystem() as system:
+        assert await names["use_account"](system) == 30
+
+
+async def guide_children() -> None:
+    names = namespace(blocks(GUIDE)["children"][0])
+    async with ActorSystem() as system:
+        supervisor = await system.spawn(names["Supervisor"], name="supervisor")
+        await supervisor.send("break")
+        while True:  # until the supervisor has heard of it
+            try:
+                assert await supervisor.ask("hello") == "HELLO"
+                return
+            except casty.ActorFailedError:
+                supervisor = await system.spawn(names["Supervisor"])
+
+
+async def guide_node() -> None:
+    names = namespace(blocks(GUIDE)["node"][0], DistributedActorSystem=loopback)
+    system = await names["start_node"]([], "node-1", None)
+    async with system:
+        assert system.node_id == "node-1"
+
+
+async def guide_register() -> None:
+    names = namespace(blocks(GUIDE)["register"][0])
+    async with loopback("", 0, []) as system:
+        names["admit"](system)
+        order = names["Order"](UUID(int=1), ("tea",), date(2026, 1, 1))
+        assert system.values.decode(system.values.encode(order)) == order
+
+
+async def guide_log() -> None:
+    names = namespace(blocks(GUIDE)["log"][0])
+    async with loopback("", 0, []) as system:
+        state: dict[str, Any] = {}
+        assert await names["replicate"](system, state) == "committed, and applied here"
+        assert state == {"x": 42}
+
+
+async def guide_snapshot() -> None:
+    replicate = namespace(blocks(GUIDE)["log"][0])["replicate"]
+    names = namespace(blocks(GUIDE)["snapshot"][0])
+    async with loopback("", 0, []) as system:
+        state: dict[str, Any] = {}
+        await replicate(system, state)
+        assert await names["compact"](system, state) is True
+
+
+async def guide_tls() -> None:
+    names = namespace(blocks(GUIDE)["tls"][0])
+    system = names["secured"]("127.0.0.1", [])
+    assert system.tls.cert == "node.pem"
+
+
+README_TESTS = {"run", "check", "cluster", "log"}
+GUIDE_TESTS: dict[str, Callable[[], Awaitable[None]]] = {
+    "actors": guide_actors,
+    "children": guide_children,
+    "node": guide_node,
+    "register": guide_register,
+    "log": guide_log,
+    "snapshot": guide_snapshot,
+    "tls": guide_tls,
+}
+
+
+@pytest.mark.parametrize("name", GUIDE_TESTS)
+def test_the_guide_s_code_does_what_the_guide_says(name: str) -> None:
+    """Each block is executed and used."""
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await GUIDE_TESTS[name]()
+
+    run(main())
