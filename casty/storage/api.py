@@ -18,13 +18,18 @@ class Store(Protocol):
     """
 
     def load(self) -> Recovered:
-        """What was remembered, verified and synced again. Raises `UnusableStoreError` (caller's to mend)."""
+        """What was remembered, verified and synced again. Comes once, before everything else.
+
+        Raises `UnusableStoreError` (caller's to mend), having changed nothing, or `StorageError`.
+        """
         ...
 
     def write(self, writes: Sequence[Write]) -> None:
         """Makes all of `writes` durable, in order, with one fsync. On return they survive a power cut.
 
-        A write's snapshot that `save_snapshot` has not seen is saved first.
+        After a crash that comes before the return, none of them are there, or a first part of them, or all.
+        A write's snapshot that `save_snapshot` has not seen is saved first. Raises ValueError, having done
+        nothing, for a write that does not fit: entries that would leave a gap, or a snapshot that is no newer.
         """
         ...
 

@@ -1,0 +1,102 @@
+"""What a series of writes amounts to: the hard state, the snapshot, and the log after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from casty.raft.types import HardState, Index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from casty.raft.types import Entry
+
+
+class Covering(Protocol):
+    """A snapshot, or a reference to one."""
+
+    @property
+    def last_included_index(self) -> Index: ...
+
+
+@dataclass(slots=True)
+class Outline[S: Covering]:
+    """All that the writes so far amount to, save the entries. It does not grow with the log."""
+
+    hard_state: HardState = field(default_factory=HardState)
+    snapshot: S | None = None
+    last_index: Index = Index(0)
+    """Where the log ends. Invariant: not below the snapshot's last included index."""
+
+    @property
+    def first_index(self) -> Index:
+        """Where the log after the snapshot begins; one past `last_index` when it is empty."""
+        return Index(self.snapshot.last_included_index + 1 if self.snapshot is not None else 1)
+
+    def apply(
+        self,
+        hard_state: HardState | None,
+        snapshot: S | None,
+        first_index: Index | None,
+        entries: Sequence[Entry],
+    ) -> None:
+        """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
+        self._check(snapshot, first_index, entries)
+        if hard_state is not None:
+            self.hard_state = hard_state
+        if snapshot is not None:
+            self.snapshot = snapshot
+            self.last_index = max(self.last_index, snapshot.last_included_index)
+        if first_index is not None:
+            self.last_index = Index(first_index + len(entries) - 1)
+
+    def copy(self) -> Outline[S]:
+        return Outline(self.hard_state, self.snapshot, self.last_index)
+
+    def _check(self, snapshot: S | None, first_index: Index | None, entries: Sequence[Entry]) -> None:
+        first, last = self.first_index, self.last_index
+        if snapshot is not None:
+            covered = snapshot.last_included_index
+            if covered < first:
+                raise ValueError(f"snapshot up to {covered}; one up to {first - 1} is there")
+            first, last = Index(covered + 1), max(last, covered)
+        if first_index is None and entries:
+            raise ValueError(f"{len(entries)} entries without a first_index")
+        if first_index is not None and not first <= first_index <= last + 1:
+            raise ValueError(f"entries from {first_index}; the log takes them from {first} to {last + 1}")
+
+
+@dataclass(slots=True)
+class Ledger[S: Covering]:
+    """An outline and its entries, as far as they were seen.
+
+    A reading that begins behind segments that were purged has not seen the entries before it.
+    """
+
+    outline: Outline[S]
+    entries: list[Entry] = field(default_factory=list["Entry"])
+    """Invariant: the last of them is at the outline's `last_index`."""
+
+    @property
+    def seen_from(self) -> Index:
+        """The index of the first entry that was seen; those of the log before it were not."""
+        return Index(self.outline.last_index - len(self.entries) + 1)
+
+    def apply(
+        self,
+        hard_state: HardState | None,
+        snapshot: S | None,
+        first_index: Index | None,
+        entries: Sequence[Entry],
+    ) -> None:
+        """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
+        seen_from = self.seen_from
+        self.outline.apply(hard_state, snapshot, first_index, entries)
+        if snapshot is not None:
+            covered = max(snapshot.last_included_index + 1 - seen_from, 0)
+            del self.entries[:covered]
+            seen_from = Index(seen_from + covered)
+        if first_index is not None:
+            del self.entries[max(first_index - seen_from, 0) :]
+            self.entries += entries

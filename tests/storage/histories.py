@@ -1,0 +1,131 @@
+"""Series of writes for the tests of the stores, and a naive account of what they amount to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from casty.raft.types import (
+    ClusterId,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    Index,
+    NodeId,
+    Recovered,
+    ServerId,
+    Snapshot,
+    StoreId,
+    Term,
+    Write,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+ME = NodeId("node-1")
+SERVERS = tuple(ServerId(NodeId(f"node-{n}"), StoreId(bytes([n]) * 16)) for n in (1, 2, 3))
+CONFIGURATION = Configuration(ClusterId(b"c" * 16), SERVERS)
+
+
+def command(data: bytes = b"x", term: int = 1) -> Entry:
+    return Entry(Term(term), EntryKind.COMMAND, data)
+
+
+def commands(count: int, size: int = 100, term: int = 1) -> tuple[Entry, ...]:
+    return tuple(command(bytes([n % 251 + 1]) * size, term) for n in range(count))
+
+
+def hard_state(term: int, voted_for: ServerId | None = None) -> Write:
+    return Write(0, hard_state=HardState(Term(term), voted_for))
+
+
+def append(first_index: int, *entries: Entry) -> Write:
+    return Write(0, first_index=Index(first_index), entries=entries)
+
+
+def snapshot(index: int, data: bytes = b"state", term: int = 1) -> Snapshot:
+    return Snapshot(Index(index), Term(term), CONFIGURATION, data)
+
+
+def compact(index: int, data: bytes = b"state", term: int = 1) -> Write:
+    return Write(0, snapshot=snapshot(index, data, term))
+
+
+@dataclass
+class Account:
+    """What writes amount to, worked out in the simplest way there is."""
+
+    hard_state: HardState = field(default_factory=HardState)
+    snapshot: Snapshot | None = None
+    log: dict[int, Entry] = field(default_factory=dict[int, Entry])
+
+    @property
+    def first_index(self) -> int:
+        return self.snapshot.last_included_index + 1 if self.snapshot is not None else 1
+
+    @property
+    def last_index(self) -> int:
+        return max(self.log, default=self.first_index - 1)
+
+    def add(self, write: Write) -> None:
+        if write.hard_state is not None:
+            self.hard_state = write.hard_state
+        if write.snapshot is not None:
+            self.snapshot = write.snapshot
+            self.log = {index: entry for index, entry in self.log.items() if index >= self.first_index}
+        if write.first_index is not None:
+            first = write.first_index
+            self.log = {index: entry for index, entry in self.log.items() if index < first}
+            self.log.update(enumerate(write.entries, first))
+
+    def recovered(self, store_id: StoreId) -> Recovered:
+        entries = tuple(self.log[index] for index in range(self.first_index, self.last_index + 1))
+        return Recovered(store_id, self.hard_state, self.snapshot, entries)
+
+
+def account(*writes: Write) -> Account:
+    total = Account()
+    for write in writes:
+        total.add(write)
+    return total
+
+
+def next_write(random: Random, so_far: Account) -> Write:
+    """Some write that fits after `so_far`: each kind of change, alone and together."""
+    state = _hard_state(random) if random.random() < 0.3 else None
+    taken = _snapshot(random, so_far) if random.random() < 0.15 else None
+    first = taken.last_included_index + 1 if taken is not None else so_far.first_index
+    last = max(so_far.last_index, first - 1)
+    match random.choice(("none", "append", "append", "append", "rewrite", "truncate")):
+        case "append":
+            return Write(0, state, taken, Index(last + 1), _entries(random, random.randint(1, 6)))
+        case "rewrite":
+            return Write(0, state, taken, Index(random.randint(first, last + 1)), _entries(random, 2))
+        case "truncate":
+            return Write(0, state, taken, Index(random.randint(first, last + 1)))
+        case _:
+            return Write(0, state, taken)
+
+
+def _hard_state(random: Random) -> HardState:
+    voted_for = random.choice((None, *SERVERS))
+    return HardState(Term(random.randrange(2**40)), voted_for, random.choice((None, SERVERS)))
+
+
+def _snapshot(random: Random, so_far: Account) -> Snapshot:
+    index = random.randint(so_far.first_index, so_far.last_index + 5)
+    return snapshot(index, random.randbytes(random.choice((0, 1, 600, 3000))), random.randrange(9))
+
+
+def _entries(random: Random, count: int) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(Term(random.randrange(9)), random.choice(list(EntryKind)), _data(random)) for _ in range(count)
+    )
+
+
+def _data(random: Random) -> bytes:
+    """Zeros among it, in runs of sectors, for those are what a lost sector looks like."""
+    size = random.choice((0, 1, 15, 16, 17, 100, 500, 1500))
+    return bytes(size) if random.random() < 0.3 else random.randbytes(size)
