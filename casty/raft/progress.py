@@ -42,8 +42,8 @@ class Transfer:
     snapshot: Snapshot
     checksum: int
     offset: int = 0
-    seq: int = 0
-    """Of the first chunk; an answer to anything earlier is not about this transfer."""
+    seqs: set[int] = field(default_factory=set[int])
+    """Of its chunks; an answer to anything else is not about this transfer."""
     sent_at: Millis | None = None
     """When the chunk at `offset` left; None while it has not."""
 

@@ -78,7 +78,7 @@ def propose(state: State, ticket: object, data: bytes) -> None:
 
 def on_heartbeat_due(state: State, leadership: Leadership) -> None:
     """Makes a request to everybody due (spec LEADER-1), unless the majority is out of reach (spec LEADER-4)."""
-    contacts = [p.contact if p.counts else Millis(-1 << 62) for p in leadership.progress.values()]
+    contacts = [progress.contact for progress in leadership.progress.values()]
     reached = sorted([*contacts, state.now], reverse=True)[majority(len(leadership.members)) - 1]
     if state.now - reached >= 2 * state.options.election_ms:
         state.notice("warning", f"stepping down in term {state.term}: no majority answers")

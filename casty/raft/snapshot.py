@@ -31,7 +31,7 @@ def begin_transfer(state: State, progress: Progress) -> None:
     assert snapshot is not None, f"entry {progress.next} is neither in the log nor in a snapshot"
     progress.probe(progress.next)
     progress.mode = Mode.SNAPSHOT
-    progress.transfer = Transfer(snapshot, crc32(snapshot.data), seq=state.seq + 1)
+    progress.transfer = Transfer(snapshot, crc32(snapshot.data))
     state.notice("info", f"sending {progress.peer} the snapshot that ends at {snapshot.last_included_index}")
 
 
@@ -44,10 +44,12 @@ def send_chunk(state: State, progress: Progress, peer: ServerId) -> None:
         return
     snapshot, offset = transfer.snapshot, transfer.offset
     data = snapshot.data[offset : offset + state.options.chunk_bytes_max]
+    seq = state.next_seq()
     transfer.sent_at = state.now
+    transfer.seqs.add(seq)
     request = InstallSnapshotRequest(
         term=state.term,
-        seq=state.next_seq(),
+        seq=seq,
         last_included_index=snapshot.last_included_index,
         last_included_term=snapshot.last_included_term,
         cluster_id=snapshot.configuration.cluster_id,
@@ -64,7 +66,7 @@ def send_chunk(state: State, progress: Progress, peer: ServerId) -> None:
 def on_snapshot_response(state: State, progress: Progress, response: InstallSnapshotResponse) -> None:
     """Goes on with the next chunk, or with the entries after the snapshot."""
     transfer = progress.transfer
-    if transfer is None or response.seq < transfer.seq:
+    if transfer is None or response.seq not in transfer.seqs:
         return
     if response.last_included_index != transfer.snapshot.last_included_index:
         return
