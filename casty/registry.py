@@ -1,0 +1,237 @@
+"""All the actors of one system, by address: who they are, how they come to be and how messages find them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+import unicodedata
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+from casty.actor import Actor
+from casty.cell import LIVE, NESTED_MAX, Cell, stop_in_order
+from casty.context import MessageContext
+from casty.dead_letters import DeadLetter
+from casty.errors import (
+    ActorFailedError,
+    ActorNotFoundError,
+    ActorStartError,
+    CastyError,
+    MailboxFullError,
+    NameTakenError,
+    SystemStoppedError,
+)
+from casty.mailbox import BATCH_SIZE, BoundedMailbox
+from casty.message_types import message_types
+from casty.ref import CheckedRef, LocalRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from casty.actor import ActorRef, Envelope
+    from casty.dead_letters import DeadLetters
+    from casty.system import ActorSystem
+
+logger = logging.getLogger(__name__)
+
+NAME_BYTES_MAX = 255
+"""Room for any name worth typing, and a bound on what a peer can make this node log."""
+
+
+class Registry:
+    """The cells of one system. It belongs to one event loop, that of the first call that needs one."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        *,
+        mailbox_size: int | None,
+        copy: Callable[[Any], Any] | None,
+        admitted: Callable[[Any], None],
+        dead_letters: DeadLetters,
+    ) -> None:
+        if mailbox_size is not None and mailbox_size < 1:
+            raise ValueError(f"mailbox_size is {mailbox_size}; it must be at least 1, or None for no bound")
+        self.system = system
+        self.is_closed = False
+        self.is_checked = mailbox_size is not None or copy is not None
+        """Whether refs do more than they must; so do those of a loop in debug mode."""
+        self.uids = itertools.count(1)
+        """The numbers of actors without a name. Never used twice."""
+        self.dead_letters = dead_letters
+        self.late_reply_count = 0
+        self.new_mailbox: Callable[[], deque[Envelope]] = (
+            deque if mailbox_size is None else functools.partial(BoundedMailbox, mailbox_size)
+        )
+        self.nested = 0
+        """Actors' tasks that are in their first step, each started inside the one before."""
+        self.asks_until_pause = BATCH_SIZE
+        """Asks that may be answered without a turn of the loop before there is one."""
+        self._mailbox_size = mailbox_size
+        self._copy = copy
+        self._admitted = admitted
+        self._cells: dict[str, Cell] = {}
+        self._is_bound = False
+        self._second_repliers: set[type[Actor[Any]]] = set()
+
+    def bind(self) -> None:
+        """Makes the running loop the system's own, or checks that it is."""
+        if not self._is_bound:
+            self._is_bound = True
+            self.loop = asyncio.get_running_loop()
+            self.is_checked |= self.loop.get_debug()
+        self.check_loop()
+
+    def check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError("an actor system was used outside the event loop and the thread it belongs to")
+
+    def copy(self, value: Any) -> Any:
+        return value if self._copy is None else self._copy(value)
+
+    # Actors come and go.
+
+    async def spawn(
+        self, actor: Callable[..., Actor[Any]], name: str | None, kwargs: dict[str, Any], parent: Cell | None
+    ) -> ActorRef[Any]:
+        self.bind()
+        if self.nested >= NESTED_MAX:
+            await asyncio.sleep(0)
+        cell = self._admit(actor, name, kwargs, parent)
+        await cell.start()
+        return cell.ref
+
+    def _admit(
+        self, actor: Callable[..., Actor[Any]], name: str | None, kwargs: dict[str, Any], parent: Cell | None
+    ) -> Cell:
+        """Decides, constructs and registers without an `await`, so that no name can be given twice."""
+        if self.is_closed:
+            raise SystemStoppedError("the actor system has been shut down and spawns no more actors")
+        if parent is not None and not parent.is_open:
+            raise parent.stopped_error()
+        if name is not None:
+            self._check_name(name)
+        instance = _construct(actor, kwargs)
+        cell = Cell(self, instance, parent)
+        address = name if name is not None else f"@{next(self.uids)}"
+        cell.ref = CheckedRef(cell, address) if self.is_checked else LocalRef(cell, address)
+        instance.context = MessageContext(cell, None)
+        self._admitted(cell.generic_kind)
+        self._cells[address] = cell
+        if parent is not None:
+            parent.adopt(cell)
+        return cell
+
+    def _check_name(self, name: str) -> None:
+        check_name(name)
+        if name in self._cells:
+            raise NameTakenError(f"an actor named {name!r} lives on this node already")
+
+    def forget(self, cell: Cell) -> None:
+        del self._cells[cell.ref.address]
+
+    async def stop_all(self, timeout: float | None) -> None:
+        """Stops all actors, the youngest first; after `timeout` those that are left, all at once."""
+        roots = [cell for cell in self._cells.values() if cell.parent is None]
+        try:
+            async with asyncio.timeout(timeout):
+                await stop_in_order(roots)
+        except TimeoutError:
+            logger.warning("%d actors had not stopped in %s s and are cancelled", len(self._cells), timeout)
+            for cell in roots:
+                cell.kill()
+            for cell in roots:
+                await cell.settled()
+
+    def runs_here(self) -> bool:
+        """Whether the caller is an actor, in its own task."""
+        here = asyncio.current_task()
+        return any(cell.task is here for cell in self._cells.values())
+
+    # Messages find their actor.
+
+    def find(self, address: str) -> Cell | None:
+        return self._cells.get(address)
+
+    def find_live(self, name: str) -> Cell | None:
+        """The actor that `lookup` may show: started, not yet stopping, and not a bare number."""
+        cell = self._cells.get(name)
+        return None if cell is None or cell.state is not LIVE or name.startswith("@") else cell
+
+    def deliver(self, address: str, envelope: Envelope) -> None:
+        """Delivers what came from another node, at once and without waiting.
+
+        Whatever is in the way is told to the asker, or makes the message a dead letter.
+        """
+        try:
+            self._deliver(address, envelope)
+        except CastyError as error:
+            self.refuse(address, envelope, error)
+
+    def _deliver(self, address: str, envelope: Envelope) -> None:
+        cell = self._cells.get(address)
+        if cell is None:
+            raise ActorNotFoundError(f"there is no actor {address}{self._on_node()}")
+        message, asker = envelope
+        accepted = message_types(cell.generic_kind)
+        if accepted is not None and not isinstance(message, accepted):
+            text = f"actor {address} takes {_list(accepted)}, not {type(message).__qualname__}"
+            raise ActorFailedError("UnhandledMessage", text, self.system.node_id)
+        if isinstance(cell.inbox, BoundedMailbox) and cell.inbox.is_full:
+            raise MailboxFullError(f"the mailbox of actor {address} is full: {self._mailbox_size} messages")
+        if asker is None:
+            cell.post(envelope)
+        else:
+            cell.ask(envelope)
+
+    def refuse(self, address: str, envelope: Envelope, error: CastyError) -> None:
+        message, asker = envelope
+        if asker is None:
+            self.dead_letters.add(DeadLetter(message, address, self.system.node_id, str(error)))
+        elif not asker.done():
+            asker.fail(error)
+
+    def _on_node(self) -> str:
+        return "" if self.system.node_id is None else f" on node {self.system.node_id}"
+
+    def note_unwanted_reply(self, cell: Cell, *, is_second: bool) -> None:
+        if not is_second:
+            self.late_reply_count += 1
+        elif cell.kind not in self._second_repliers:
+            self._second_repliers.add(cell.kind)
+            logger.warning("%s replied twice to one message; the first reply counts", cell.kind.__qualname__)
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError unless `name` can be an actor's; TypeError unless it is text."""
+    if not isinstance(cast(object, name), str):
+        raise TypeError(f"an actor name is a str, not {name!r}")
+    size = len(name.encode(errors="replace"))
+    if not 1 <= size <= NAME_BYTES_MAX:
+        raise ValueError(f"the actor name {name[:40]!r} has {size} bytes; 1 to {NAME_BYTES_MAX} are allowed")
+    if name.startswith("@"):
+        raise ValueError(f"the actor name {name!r} starts with '@', which marks actors without a name")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+        raise ValueError(f"the actor name {name!r} contains a control character or half a surrogate pair")
+
+
+def _construct(actor: Callable[..., Actor[Any]], kwargs: dict[str, Any]) -> Actor[Any]:
+    try:
+        instance = actor(**kwargs)
+    except Exception as exc:
+        raise ActorStartError(f"{actor!r} raised {exc!r}") from exc
+    if not isinstance(cast(object, instance), Actor):  # an annotation is no more than a promise
+        raise TypeError(
+            f"spawn takes an Actor class or a function that returns one; {actor!r} gave {instance!r}"
+        )
+    if hasattr(instance, "context"):
+        raise ValueError(f"{instance!r} has a `context` already: it was spawned before, or sets its own")
+    return instance
+
+
+def _list(kinds: tuple[type, ...]) -> str:
+    return " or ".join(kind.__qualname__ for kind in kinds)
