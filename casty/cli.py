@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from casty import __version__
 
@@ -25,12 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Reads a command line; where it makes no sense, says so and exits with status 2."""
+    """Reads a command line; where it makes no sense, says so and exits with status 64 (spec/launch.md)."""
     return _parser().parse_args(arguments)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Exits as launchers expect it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+EXIT_USAGE = 64
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="casty", description="Actors and a replicated log across machines")
+    parser = _Parser(prog="casty", description="Actors and a replicated log across machines")
     parser.add_argument("--version", action="version", version=f"casty {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_node(commands.add_parser("node", help="run one node, with a replicated key-value store"))

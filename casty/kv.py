@@ -44,10 +44,22 @@ def checked(request: object) -> dict[str, Any]:
         msg = f"a key is a str, not {type(fields['key']).__name__}"
         raise BadRequestError(msg)
     for name in ("value", "expect"):
-        if name in _FIELDS[op] and not isinstance(fields[name], bool | int | float | str | bytes | None):
-            msg = f"{name} must be nil, bool, integer, float, str or bin, not {type(fields[name]).__name__}"
-            raise BadRequestError(msg)
+        if name in _FIELDS[op]:
+            _check_scalar(name, fields[name])
     return {"op": op} | {name: fields[name] for name in _FIELDS[op]}
+
+
+def _check_scalar(name: str, value: object) -> None:
+    if not isinstance(value, bool | int | float | str | bytes | None):
+        msg = f"{name} must be nil, bool, integer, float, str or bin, not {type(value).__name__}"
+        raise BadRequestError(msg)
+    if isinstance(value, int) and not _fits(value):
+        msg = f"{name} {value} does not fit 64 bits"
+        raise BadRequestError(msg)
+
+
+def _fits(number: int) -> bool:
+    return -(1 << 63) <= number < 1 << 64
 
 
 def _is_map(value: object) -> TypeGuard[dict[Any, Any]]:
@@ -124,8 +136,12 @@ def _sum(before: Scalar, by: Scalar) -> int | float:
     if isinstance(by, bool) or not isinstance(by, int | float):
         msg = f"incr adds a number, not a {type(by).__name__}"
         raise BadRequestError(msg)
-    after = before + by
-    if isinstance(after, int) and not -(1 << 63) <= after < 1 << 64:
+    try:
+        after = before + by
+    except OverflowError:  # an integer that is no float
+        msg = f"{before} and {by} have no sum"
+        raise BadRequestError(msg) from None
+    if isinstance(after, int) and not _fits(after):
         msg = f"the sum {after} does not fit 64 bits"
         raise BadRequestError(msg)
     return after

@@ -10,7 +10,7 @@ import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from casty import __version__
 from casty.cluster.system import DistributedActorSystem
@@ -58,7 +58,7 @@ def settings_from(arguments: argparse.Namespace, environment: dict[str, str]) ->
             given[name] = text
     path = arguments.config or environment.get("CF_CONFIG")
     if path:
-        content = json.loads(Path(path).read_text())
+        content = _object_in(Path(path))
         given |= {name: value for name, value in content.items() if name in Settings.__dataclass_fields__}
     given |= {name: value for name, value in vars(arguments).items() if value is not None}
     return Settings(
@@ -78,6 +78,14 @@ def settings_from(arguments: argparse.Namespace, environment: dict[str, str]) ->
     )
 
 
+def _object_in(path: Path) -> dict[str, Any]:
+    content: object = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        msg = f"{path} must hold a JSON object, not {type(content).__name__}"
+        raise ValueError(msg)
+    return cast("dict[str, Any]", content)
+
+
 def _text(given: dict[str, Any], name: str) -> str | None:
     return str(given[name]) if given.get(name) else None
 
@@ -94,8 +102,8 @@ def _number(given: dict[str, Any], name: str, default: int) -> int:
 
 
 def _list(given: dict[str, Any], name: str) -> list[str]:
-    value = given.get(name) or []
-    items = value.split(",") if isinstance(value, str) else value
+    value: object = given.get(name) or []
+    items = value.split(",") if isinstance(value, str) else cast("list[object]", value)
     return [str(item) for item in items if item]
 
 
@@ -180,11 +188,20 @@ def _named(what: dict[str, Any]) -> dict[str, Any]:
 
 def _watch_standard_input(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
     """Ends the node with its standard input, so that none outlives a launcher that was killed."""
-    descriptor = sys.stdin.fileno()
+    try:
+        descriptor = sys.stdin.fileno()
+        loop.add_reader(descriptor, _read, descriptor, loop, ended)
+    except (AttributeError, OSError, ValueError):  # closed, or a file, which is at its end as good as now
+        ended.set()
 
-    def read() -> None:
-        if not os.read(descriptor, 4096):
-            loop.remove_reader(descriptor)
-            ended.set()
 
-    loop.add_reader(descriptor, read)
+def _read(descriptor: int, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    try:
+        more = os.read(descriptor, 4096)
+    except BlockingIOError:
+        return
+    except OSError:
+        more = b""
+    if not more:
+        loop.remove_reader(descriptor)
+        ended.set()

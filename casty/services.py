@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from casty.actor import Actor, Context
 from casty.cluster.replication import index_being_applied
-from casty.errors import CommitUncertainError, StorageError
+from casty.errors import (
+    ApplyError,
+    CommitUncertainError,
+    MessageTooLargeError,
+    SerializationError,
+    StorageError,
+)
 from casty.kv import BadRequestError, KeyValue, checked
 from casty.raft.types import Index
 
 if TYPE_CHECKING:
     from casty.cluster.system import DistributedActorSystem
     from casty.kv import Scalar
-    from casty.raft.types import ServerId
+    from casty.raft.types import ServerId, Term
 
 CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum")
 """What the node declares beyond the core."""
@@ -51,13 +57,13 @@ class Replica:
         self.state = KeyValue()
         self._system = system
         self._begun = 0
-        self._results: dict[int, tuple[Scalar | BadRequestError, Index]] = {}
+        self._results: dict[int, tuple[Scalar | BadRequestError, Index, Term | None]] = {}
         self._open: set[int] = set()
         system.set_apply_callback(self._apply)
         system.set_snapshot_callbacks(self.state.snapshot, self.state.restore)
 
-    async def run(self, request: dict[str, Any]) -> tuple[Scalar, Index] | None:
-        """Carries out a checked request on all nodes: its result here, and its index. None: not the leader.
+    async def run(self, request: dict[str, Any]) -> tuple[Scalar, Index, Term | None] | None:
+        """Carries out a checked request on all nodes: its result here, index and term. None: not the leader.
 
         Raises BadRequestError for what the state does not allow, and what `append_command` does.
         """
@@ -68,13 +74,13 @@ class Replica:
         try:
             if not await self._system.append_command({**request, "origin": origin, "number": number}):
                 return None
-            result, index = self._results.pop(number)
+            result, index, term = self._results.pop(number)
         finally:
             self._open.discard(number)
             self._results.pop(number, None)
         if isinstance(result, BadRequestError):
             raise result
-        return result, index
+        return result, index, term
 
     def _apply(self, command: dict[str, Any]) -> None:
         result: Scalar | BadRequestError
@@ -83,7 +89,9 @@ class Replica:
         except BadRequestError as error:
             result = error  # the same on every node, for the state is
         if command["origin"] == self._system.identity.boot_id and command["number"] in self._open:
-            self._results[command["number"]] = result, index_being_applied(self._system)
+            index, raft = index_being_applied(self._system), self._system.raft
+            term = raft.log.term_at(index) if raft is not None else None
+            self._results[command["number"]] = result, index, term
 
 
 class KV(Actor[dict[str, Any]]):
@@ -113,13 +121,13 @@ class KV(Actor[dict[str, Any]]):
             return self._no("bad_request", definite=True, text=str(error))
         except CommitUncertainError as error:
             return self._no("uncertain", definite=False, text=str(error))
-        except StorageError as error:
+        except (SerializationError, MessageTooLargeError) as error:
+            return self._no("bad_request", definite=True, text=str(error))
+        except (StorageError, ApplyError) as error:
             return self._no("stopped", definite=False, text=str(error))
         if done is None:
             return self._no("not_leader", definite=True, text="ask the leader")
-        value, index = done
-        raft = self._system.raft
-        term = raft.log.term_at(index) if raft is not None else None
+        value, index, term = done
         return {"ok": True, "value": value, "index": index, "term": term}
 
     def _no(self, code: str, *, definite: bool, text: str) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
+HOST_BYTES_MAX = 253
+"""The longest name DNS has."""
+
 
 class Address(NamedTuple):
     """A host (name, IPv4 or IPv6 without brackets) and a TCP port."""
@@ -37,5 +40,8 @@ def parse_address(text: str) -> Address:
         raise ValueError(msg)
     if not host or any(c.isspace() or not c.isprintable() for c in host):
         msg = f"an address needs a host before the port, not {text!r:.80}"
+        raise ValueError(msg)
+    if len(host.encode()) > HOST_BYTES_MAX:
+        msg = f"a host has at most {HOST_BYTES_MAX} bytes, not {len(host.encode()):,}: {text!r:.80}"
         raise ValueError(msg)
     return Address(host, int(port))

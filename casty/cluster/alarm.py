@@ -22,11 +22,18 @@ class Alarm:
         self._when = when
         if when is None or (self._handle is not None and self._handle.when() <= when):
             return
-        self.cancel_handle()
+        if self._handle is not None:
+            self._handle.cancel()
         self._handle = loop.call_at(when, self._fire, loop)
 
-    def cancel_handle(self) -> None:
-        """Lets go of the loop."""
+    def hasten(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        """Rings at `when` unless it would ring earlier."""
+        if self._when is None or when < self._when:
+            self.set(loop, when)
+
+    def cancel(self) -> None:
+        """Lets go of the loop; it does not ring until it is set again."""
+        self._when = None
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

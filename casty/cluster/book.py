@@ -30,6 +30,9 @@ STABLE_AFTER = 5.0
 FORGET_SERVER_AFTER = 3.0
 """Seconds a server without a connection still counts as discovered (spec FORM-4)."""
 
+DIALS_MAX = 64
+"""Attempts under way at once: a long list of wrong addresses must not use up the descriptors (spec PEER-5)."""
+
 FORGET_PEER_AFTER = 600.0
 """Seconds until a node that is neither seed nor member and cannot be reached is forgotten."""
 
@@ -48,6 +51,7 @@ class _Attempts:
     failures: int = 0
     due: float = 0.0
     under_way: bool = False
+    is_open: bool = False
     opened_at: float = 0.0
 
 
@@ -82,7 +86,7 @@ class PeerBook:
         self._seeds: dict[Address, NodeId | None] = {seed: None for seed in seeds if seed != my_address}
         self._peers: dict[NodeId, Peer] = {}
         self._keep: frozenset[NodeId] = frozenset()
-        self._open: set[tuple[NodeId, str]] = set()
+        self._open: dict[tuple[NodeId, str], Dial] = {}
         self._attempts: dict[Dial, _Attempts] = {}
         self._servers: dict[ServerId, float | None] = {}
         self._own: set[Address] = {my_address}
@@ -95,7 +99,7 @@ class PeerBook:
             return
         peer = self._peers.get(node_id)
         if peer is None:
-            if len(self._peers) < PEERS_MAX:
+            if len(self._peers) < PEERS_MAX and not self._holds(address):
                 self._peers[node_id] = Peer(node_id, address, unreachable_since=now)
         elif not peer.said_so_itself:
             peer.address = address
@@ -104,6 +108,8 @@ class PeerBook:
         """The node itself says where it can be dialled, and whether it takes part in Raft."""
         peer = self._peers.get(node_id)
         if peer is None:
+            if not self._make_room():
+                return
             peer = self._peers[node_id] = Peer(node_id, address, unreachable_since=now)
         if not address.is_wildcard:
             peer.address = address
@@ -126,9 +132,12 @@ class PeerBook:
 
     def opened(self, node_id: NodeId, dial: Dial, now: float) -> None:
         """An attempt succeeded: a connection we dialled to that node is open."""
-        attempts = self._attempts.setdefault(dial, _Attempts())
-        attempts.under_way, attempts.opened_at = False, now
-        self._open.add((node_id, dial.lane))
+        older = self._open.get((node_id, dial.lane))
+        if older is not None:
+            self._attempts_at(older).is_open = False
+        attempts = self._attempts_at(dial)
+        attempts.under_way, attempts.is_open, attempts.opened_at = False, True, now
+        self._open[node_id, dial.lane] = dial
         if dial.address in self._seeds:
             self._seeds[dial.address] = node_id
         if node_id in self._peers:
@@ -136,18 +145,19 @@ class PeerBook:
 
     def closed(self, node_id: NodeId, dial: Dial, now: float) -> None:
         """The open connection we dialled is gone. One that did not last counts as a failed attempt."""
-        self._open.discard((node_id, dial.lane))
+        self._open.pop((node_id, dial.lane), None)
         peer = self._peers.get(node_id)
         if peer is not None and not any(who == node_id for who, _ in self._open):
             peer.unreachable_since = now
-        attempts = self._attempts.setdefault(dial, _Attempts())
+        attempts = self._attempts_at(dial)
+        attempts.is_open = False
         if now - attempts.opened_at >= STABLE_AFTER:
             attempts.failures = 0
         self.failed(dial, now)
 
     def failed(self, dial: Dial, now: float) -> None:
         """An attempt failed; the next waits twice as long, with jitter so that nodes do not knock in step."""
-        attempts = self._attempts.setdefault(dial, _Attempts())
+        attempts = self._attempts_at(dial)
         delay = min(BACKOFF_MIN * 2**attempts.failures, BACKOFF_MAX)
         attempts.failures = min(attempts.failures + 1, 16)
         attempts.due = now + delay * self._random.uniform(0.5, 1.0)
@@ -157,38 +167,69 @@ class PeerBook:
         """The attempts to make now; each is under way until it has `opened` or `failed`."""
         self._forget(now)
         dials: list[Dial] = []
+        room = DIALS_MAX - self._under_way()
         for dial in self._wanted():
-            attempts = self._attempts.setdefault(dial, _Attempts())
-            if not attempts.under_way and attempts.due <= now:
+            attempts = self._attempts_at(dial)
+            if not attempts.under_way and attempts.due <= now and len(dials) < room:
                 attempts.under_way = True
                 dials.append(dial)
         return dials
 
     def next_due(self) -> float | None:
         """When `due` will have something, if nothing else happens."""
+        if self._under_way() >= DIALS_MAX:
+            return None
         waiting = (self._attempts.get(dial, _Attempts()) for dial in self._wanted())
         return min((a.due for a in waiting if not a.under_way), default=None)
 
+    def _attempts_at(self, dial: Dial) -> _Attempts:
+        return self._attempts.setdefault(dial, _Attempts())
+
+    def _under_way(self) -> int:
+        return sum(attempts.under_way for attempts in self._attempts.values())
+
     def _wanted(self) -> list[Dial]:
+        """The connections there should be and are not: seeds first, then members, then all others.
+
+        Where a connection leads already, nothing is dialled again: whoever else is said to be there is not.
+        """
         wanted: dict[Dial, None] = {}
-        for peer in self._peers.values():
+        for address, node_id in self._seeds.items():
+            if node_id is None or (node_id, "actor") not in self._open:
+                wanted[Dial(address, "actor")] = None
+        for peer in sorted(self._peers.values(), key=lambda peer: peer.node_id not in self._keep):
             if (peer.node_id, "actor") not in self._open:
                 wanted[Dial(peer.address, "actor")] = None
             if self._member and peer.member and (peer.node_id, "raft") not in self._open:
                 wanted[Dial(peer.address, "raft")] = None
-        for address, node_id in self._seeds.items():
-            if node_id is None or (node_id, "actor") not in self._open:
-                wanted[Dial(address, "actor")] = None
-        return list(wanted)
+        leading = set(self._open.values())
+        return [dial for dial in wanted if dial not in leading and dial.address not in self._own]
+
+    def _holds(self, address: Address) -> bool:
+        """Whether a connection to that address is open: gossip that names another node there is old news."""
+        return any(dial.address == address for dial in self._open.values())
+
+    def _make_room(self) -> bool:
+        """Whether one more node can be remembered; hearsay gives way to those that spoke for themselves."""
+        if len(self._peers) < PEERS_MAX:
+            return True
+        hearsay = (peer for peer in self._peers.values() if not peer.said_so_itself)
+        least = next((peer for peer in hearsay if peer.node_id not in self._keep), None)
+        if least is None:
+            return False
+        del self._peers[least.node_id]
+        return True
 
     def _forget(self, now: float) -> None:
         for peer in list(self._peers.values()):
             since = peer.unreachable_since
             if since is not None and now - since > FORGET_PEER_AFTER and peer.node_id not in self._keep:
                 del self._peers[peer.node_id]
-        for dial, attempts in list(self._attempts.items()):
-            if not attempts.under_way and now - max(attempts.due, attempts.opened_at) > FORGET_PEER_AFTER:
-                del self._attempts[dial]
+        if len(self._attempts) > 4 * PEERS_MAX:
+            wanted = set(self._wanted())
+            for dial, attempts in list(self._attempts.items()):
+                if dial not in wanted and not attempts.under_way and not attempts.is_open:
+                    del self._attempts[dial]
 
     # ------------------------------------------------------------------------------------------ discovery
 
@@ -207,8 +248,3 @@ class PeerBook:
             if since is not None and now - since >= FORGET_SERVER_AFTER:
                 del self._servers[server]
         return frozenset(self._servers)
-
-    def next_forgotten(self) -> float | None:
-        """When `discovered` will next shrink, if nothing else happens."""
-        gone = [since for since in self._servers.values() if since is not None]
-        return min(gone) + FORGET_SERVER_AFTER if gone else None

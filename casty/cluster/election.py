@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from casty.cluster.link import Link
+    from casty.errors import CastyError
     from casty.raft.events import Notice
     from casty.raft.messages import PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse
     from casty.raft.types import NodeId
@@ -47,8 +48,8 @@ class ElectionMixin(ClusterNode):
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Waits until the cluster has formed: until its first log entry is committed, as this node knows.
 
-        Raises TimeoutError, StorageError where Raft has failed here, and RuntimeError on a node that takes no
-        part in Raft or has not been started.
+        Raises TimeoutError, StorageError where Raft has failed here, SystemStoppedError if the node shuts down
+        meanwhile, and RuntimeError on a node that takes no part in Raft or has not been started.
         """
         if self.failure.error is not None:
             raise self.failure.error
@@ -84,3 +85,9 @@ class ElectionMixin(ClusterNode):
             for waiter in self.ready_waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def _fail_ready_waiters(self, error: CastyError) -> None:
+        """Raft has ended here: the cluster will not form for this node."""
+        for waiter in self.ready_waiters:
+            if not waiter.done():
+                waiter.set_exception(error)

@@ -29,7 +29,18 @@ PAUSE_AT = 1 << 20
 not read from, either (spec MSG-10)."""
 
 CONGESTED_AT = 16 << 20
-"""Unsent bytes from which nothing more is taken. A frame of the largest size still gets through."""
+"""Unsent bytes from which nothing more that can be refused is taken. A frame of the largest size still gets
+through."""
+
+HOPELESS_AT = 64 << 20
+"""Unsent bytes at which the connection ends: answers cannot be refused, but a peer must not fill our memory by
+asking without reading (spec MSG-10)."""
+
+TURN_AT = 64 << 10
+"""Bytes queued in one turn of the loop from which a sender lets it turn, so that others have their share."""
+
+LINGER_SECONDS = 2.0
+"""How long a connection that is being closed has to send what is queued."""
 
 
 class Owner(Protocol):
@@ -56,10 +67,9 @@ class Link(asyncio.Protocol):
         """When a ping left that nothing has followed yet."""
         self.is_open = False
         """Both sides accepted each other, and neither has ended it."""
-        self.is_held = False
-        """While true, what arrives waits."""
         self.lost = False
-        self.unknown_types: set[int] = set()
+        self.complaints: set[str] = set()
+        """What the peer has been told of already."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._decoder = FrameDecoder(HELLO_BYTES_MAX)
@@ -68,6 +78,13 @@ class Link(asyncio.Protocol):
         self._out_bytes = 0
         self._flush_due = False
         self._paused = False
+        self._held = False
+        self._held_bytes = 0
+        self._handed = 0
+        """Bytes given to the transport so far."""
+        self._taken = 0
+        """Of those, the bytes the kernel had taken when `note_progress` last looked, and what it had left."""
+        self._left = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._closing = False
 
@@ -81,26 +98,43 @@ class Link(asyncio.Protocol):
         """Queues an encoded frame for the end of this turn of the loop. Never waits; does nothing once lost."""
         if self._closing or self.lost:
             return
+        if self._paused and self.backlog >= HOPELESS_AT:
+            logger.warning("%r does not read: %s bytes wait for it", self, f"{self.backlog:,}")
+            self.abort()
+            return
         self._out.append(data)
         self._out_bytes += len(data)
-        if not self._flush_due:
+        if self._out_bytes >= PAUSE_AT:
+            self.flush()
+        elif not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._flush_now)
 
     def flush(self) -> None:
         """Hands what is queued to the kernel now."""
-        self._flush_due = False
         if self._out and self._transport is not None:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_bytes = 0
+            self._handed += len(data)
             self._transport.write(data)
+
+    def _flush_now(self) -> None:
+        self._flush_due = False
+        self.flush()
 
     @property
     def backlog(self) -> int:
         """Bytes that the kernel has not taken."""
-        transport = self._transport
-        return self._out_bytes + (transport.get_write_buffer_size() if transport is not None else 0)
+        return self._out_bytes + self._unwritten()
+
+    def _unwritten(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    @property
+    def has_queued_enough(self) -> bool:
+        """Whether a sender should let the loop turn before it sends more."""
+        return self._out_bytes >= TURN_AT
 
     @property
     def is_congested(self) -> bool:
@@ -128,21 +162,33 @@ class Link(asyncio.Protocol):
         """The peer's hello is accepted; larger frames may come."""
         self._decoder.frame_bytes_max = frame_bytes_max
 
+    @property
+    def is_over(self) -> bool:
+        """Whether either side has ended it."""
+        return self._closing or self.lost
+
     def close(self) -> None:
-        """Ends the connection after what is queued has been sent."""
+        """Ends the connection after what is queued has been sent, if the peer takes it soon."""
         if self._closing or self._transport is None:
             return
         self.flush()
         self._closing = True
         self.is_open = False
         self._transport.close()
+        if self._unwritten():
+            self._loop.call_later(LINGER_SECONDS, self.abort)
 
     def abort(self) -> None:
-        """Ends the connection at once."""
+        """Ends the connection at once; its owner hears of that in the loop's next turn."""
         self._closing = True
         self.is_open = False
         if self._transport is not None:
             self._transport.abort()
+
+    def disown(self) -> None:
+        """Ends the connection at once, and its owner hears of that now."""
+        self.abort()
+        self._end()
 
     async def closed(self) -> None:
         """Waits until the connection is gone."""
@@ -158,6 +204,14 @@ class Link(asyncio.Protocol):
             return ""
         name = cast("tuple[str, int] | None", self._transport.get_extra_info("peername"))
         return name[0] if name else ""
+
+    def is_other_end_of(self, other: Link) -> bool:
+        """Whether both are ends of one connection: of this node with itself."""
+        if self._transport is None or other._transport is None:
+            return False
+        here, there = self._transport.get_extra_info, other._transport.get_extra_info
+        ends = here("sockname"), here("peername")
+        return None not in ends and ends == (there("peername"), there("sockname"))
 
     @property
     def certificate(self) -> dict[str, Any] | None:
@@ -178,19 +232,61 @@ class Link(asyncio.Protocol):
         self.heard_at = self._loop.time()
         self.pinged_at = None
         self._decoder.receive_data(data)
-        self.handle_frames()
+        if self._held:
+            self._held_bytes += len(data)
+            self._read_or_wait()
+        else:
+            self.handle_frames()
 
     def handle_frames(self) -> None:
         """Handles what has arrived, as far as it is complete and not held."""
         decoder, owner = self._decoder, self._owner
         try:
-            while not self.is_held and not self._closing:
+            while not (self._closing or self._held or self._is_read_later()):
                 frame = decoder.next_frame()
                 if frame is None:
                     return
                 owner.link_frame(self, frame)
         except ProtocolError as fault:
             owner.link_fault(self, fault)
+
+    def hold(self) -> None:
+        """What arrives waits until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Handles what has waited, and goes on."""
+        self._held = False
+        self._held_bytes = 0
+        self._read_or_wait()
+
+    def _is_read_later(self) -> bool:
+        """Whether the peer must wait: to be accepted, or until it has read its answers (spec MSG-10).
+
+        On a connection that this node dialled it never waits for the latter, or two busy nodes might for each
+        other, and for ever.
+        """
+        return self._held_bytes > HELLO_BYTES_MAX or (self._paused and self.dial is None)
+
+    def _read_or_wait(self) -> None:
+        if self._transport is None or self._closing:
+            return
+        if self._is_read_later():
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+            self._loop.call_soon(self.handle_frames)
+
+    def note_progress(self) -> None:
+        """Counts it as a sign of life when the peer has taken some of what waited for it.
+
+        A large frame on a slow network can hold up the answer to a ping for longer than anybody waits for it.
+        """
+        left = self._unwritten()
+        taken = self._handed - left
+        if self._left and taken > self._taken:
+            self.heard_at = self._loop.time()
+        self._taken, self._left = taken, left
 
     def eof_received(self) -> bool:
         cut = self._decoder.receive_eof()
@@ -200,23 +296,27 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._paused = True
-        if self.dial is None and self._transport is not None:
-            self._transport.pause_reading()
+        self._read_or_wait()
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self.dial is None and self._transport is not None and not self._closing:
-            self._transport.resume_reading()
+        self._read_or_wait()
         self._wake_waiters()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            logger.debug("%r lost: %r", self, exc)
+        self._end()
+
+    def _end(self) -> None:
+        if self.lost:
+            return
         self.lost = True
         self.is_open = False
         self._closing = True
         self._out.clear()
+        self._out_bytes = 0
         self._wake_waiters()
-        if exc is not None:
-            logger.debug("%r lost: %r", self, exc)
         self._owner.link_lost(self)
 
     def _wake_waiters(self) -> None:

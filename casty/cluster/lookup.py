@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable
 
+    from casty.cluster.link import Link
+    from casty.errors import CastyError
     from casty.raft.types import NodeId
 
 logger = logging.getLogger(__name__)
@@ -34,17 +35,26 @@ class Search:
         self.name = name
         self._done = done
         self._loop = done.get_loop()
-        self._waiting: set[Hashable] = set()
+        self._waiting: dict[Link, int] = {}
         self._found: list[Found] = []
         self._grace: asyncio.TimerHandle | None = None
 
-    def asked(self, connection: Hashable) -> None:
-        """The question left on this connection."""
-        self._waiting.add(connection)
+    def asked(self, connection: Link, number: int) -> None:
+        """The question left on this connection, under this number."""
+        self._waiting[connection] = number
 
-    def answered(self, connection: Hashable, found: Found | None) -> None:
+    def unanswered(self) -> list[tuple[Link, int]]:
+        """Where the question is open still."""
+        return list(self._waiting.items())
+
+    def fail(self, error: CastyError) -> None:
+        """There is nobody left to ask."""
+        if not self._done.done():
+            self._done.set_exception(error)
+
+    def answered(self, connection: Link, found: Found | None) -> None:
         """The answer; None also where the connection was lost."""
-        self._waiting.discard(connection)
+        self._waiting.pop(connection, None)
         if found is not None:
             self._found.append(found)
         if self._found and not self._waiting:

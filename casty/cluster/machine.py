@@ -11,13 +11,14 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from casty.errors import ApplyError, StorageError
+from casty.errors import ApplyError, StorageError, SystemStoppedError
 from casty.raft.events import Committed, Restored
 from casty.raft.types import EntryKind, Index
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from casty.errors import CastyError
     from casty.raft.types import Entry
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Machine:
         self._wanted: asyncio.Future[bool] | None = None
         self._saving: asyncio.Task[bool] | None = None
         self._wake: asyncio.Future[None] | None = None
+        self._ended: CastyError | None = None
 
     # ----------------------------------------------------------------------------------- what others call
 
@@ -78,6 +80,8 @@ class Machine:
             for ticket in item.tickets.values():
                 _resolve(ticket, True)
             item.tickets.clear()
+        if isinstance(item, Restored) and self._restore is None and self._apply is not None:
+            logger.error("a snapshot came, but there is no callback to restore it: see set_snapshot_callbacks")
         self._work.append(item)
         self._rouse()
 
@@ -85,20 +89,32 @@ class Machine:
         """Asks for a snapshot of the state as it is between two commands; calls that overlap share it.
 
         The future is True when it is saved, False if nothing was applied since the last one. It raises what the
-        callback raised, and TypeError where that gave no bytes.
+        callback raised, TypeError where that gave no bytes, and whatever ended the machine. It is shared, so
+        whoever awaits it must shield it from their own cancellation.
         """
+        if self._ended is not None:
+            raise self._ended
         if self._create is None:
             msg = "create_snapshot() needs set_snapshot_callbacks(create, restore) first"
             raise RuntimeError(msg)
         if self._wanted is None:
             self._wanted = asyncio.get_running_loop().create_future()
+            self._wanted.add_done_callback(_look_at)
             self._rouse()
         return self._wanted
 
+    def end(self, error: CastyError) -> None:
+        """Nothing more is applied once the current command is; whoever waits for a snapshot gets this error."""
+        self._ended = self._ended or error
+        self._work.clear()
+        if self._wanted is not None:
+            self._conclude(self._wanted, error)
+        self._rouse()
+
     async def run(self) -> None:
-        """Works until cancelled; what waits for an outcome then learns that there will be none."""
+        """Works until ended or cancelled."""
         try:
-            while True:
+            while self._ended is None:
                 if self._work and self._ready_for(self._work[0]):
                     await self._do(self._work.popleft())
                 elif self._wanted is None:
@@ -110,8 +126,6 @@ class Machine:
                 if self._wanted is not None:
                     await self._take_snapshot(self._wanted)
         finally:
-            if self._wanted is not None and not self._wanted.done():
-                self._wanted.cancel()
             if self._saving is not None:
                 self._saving.cancel()
 
@@ -130,10 +144,13 @@ class Machine:
                 await self._restore_to(snapshot.last_included_index, snapshot.data)
             case Committed(first_index, entries, tickets):
                 for place, entry in enumerate(entries):
+                    if self._ended is not None:
+                        return
                     index = Index(first_index + place)
                     if entry.kind is EntryKind.COMMAND:
                         await self._apply_one(index, entry, tickets.get(index))
-                    self.last_applied = index
+                    if self._ended is None:
+                        self.last_applied = index
                     if place % YIELD_EVERY == YIELD_EVERY - 1:
                         await asyncio.sleep(0)
 
@@ -142,7 +159,7 @@ class Machine:
         try:
             command = self._decode(entry.data)
         except Exception as error:
-            await self._end(f"entry {index} cannot be decoded on this node: {error}", error)
+            self._fail(f"entry {index} cannot be decoded on this node: {error}", error)
             return
         try:
             outcome = self._apply(command)
@@ -167,21 +184,23 @@ class Machine:
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
-            await self._end(f"the snapshot that ends at {index} cannot be restored: {error!r}", error)
+            self._fail(f"the snapshot that ends at {index} cannot be restored: {error!r}", error)
+            return
         self.last_applied = self._snapshot_index = index
 
-    async def _end(self, why: str, cause: BaseException) -> None:
+    def _fail(self, why: str, cause: BaseException) -> None:
         """Nothing later may be applied to a state that is not what it should be."""
         failure = StorageError(why)
         failure.__cause__ = cause
+        self.end(failure)
         self._fatal(failure)
-        await asyncio.get_running_loop().create_future()
 
     # ------------------------------------------------------------------------------------------ snapshots
 
     def _snapshot_is_due(self) -> bool:
         return (
-            self._snapshot_every is not None
+            self._ended is None
+            and self._snapshot_every is not None
             and self._create is not None
             and self._wanted is None
             and (self._saving is None or self._saving.done())
@@ -192,13 +211,15 @@ class Machine:
         """Serialises the state here, between two commands; saving it goes on beside the next ones."""
         if self._saving is not None and not self._saving.done():
             await asyncio.wait([self._saving])
+        if wanted.done():
+            return
         index = self.last_applied
         try:
             data = await self._serialised() if index > self._snapshot_index else None
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
-            self._conclude(wanted, error)
+            self._conclude(wanted, _as_failure(error))
             return
         if data is None:
             self._conclude(wanted, False)
@@ -214,13 +235,14 @@ class Machine:
 
     def _saved(self, wanted: asyncio.Future[bool], index: Index, saving: asyncio.Task[bool]) -> None:
         if saving.cancelled():
-            wanted.cancel()
+            _settle(wanted, self._ended or SystemStoppedError("the node ended while the snapshot was saved"))
         elif (error := saving.exception()) is not None:
             _settle(wanted, error)
         else:
             if saving.result():
                 self._snapshot_index = max(self._snapshot_index, index)
             _settle(wanted, saving.result())
+        self._rouse()  # another may be due by now
 
     def _conclude(self, wanted: asyncio.Future[bool], outcome: bool | BaseException) -> None:
         self._wanted = None
@@ -234,6 +256,15 @@ def _as_bytes(data: object) -> bytes:
         return bytes(data)
     msg = f"the snapshot callback must return bytes, not {type(data).__name__}"
     raise TypeError(msg)
+
+
+def _as_failure(error: BaseException) -> BaseException:
+    """A cancellation that leaked out of a callback must not look like one of whoever waits."""
+    if not isinstance(error, asyncio.CancelledError):
+        return error
+    failure = RuntimeError("the snapshot callback was cancelled from within")
+    failure.__cause__ = error
+    return failure
 
 
 def _settle(future: asyncio.Future[bool], outcome: bool | BaseException) -> None:
@@ -253,6 +284,12 @@ def _resolve(ticket: object | None, outcome: bool) -> None:
 def _fail(ticket: object | None, error: Exception) -> None:
     if isinstance(ticket, asyncio.Future):
         _settle(cast("asyncio.Future[bool]", ticket), error)
+
+
+def _look_at(snapshot: asyncio.Future[bool]) -> None:
+    """Whoever wanted it may be gone; asyncio is not to report that nobody looked."""
+    if not snapshot.cancelled():
+        snapshot.exception()
 
 
 def _log_failure(snapshot: asyncio.Future[bool]) -> None:

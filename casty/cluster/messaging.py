@@ -69,7 +69,8 @@ class MessagingMixin(ClusterNode):
         """The actor of that name: on this node, else on any other, all asked at once.
 
         Where several have one, the smallest node id wins. Nodes that connect within `timeout` seconds are
-        asked, too. Raises ActorNotFoundError, and TypeError for an actor of another class than `actor`.
+        asked, too; before the start of this node, nobody is. Raises ActorNotFoundError, SystemStoppedError once
+        the connections have ended, and TypeError for an actor of another class than `actor`.
         """
         ref = self._lookup_here(name, actor)
         if ref is None:
@@ -79,8 +80,11 @@ class MessagingMixin(ClusterNode):
         return ref
 
     async def _search(self, name: str, timeout: float) -> Found:
-        self._registry.bind()
-        done: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        if self.is_ending:
+            raise SystemStoppedError(f"this node has shut down; nobody was asked for {name!r}")
+        if not self.is_started:
+            raise ActorNotFoundError(f"there is no actor named {name!r} here, and this node has not started")
+        done: asyncio.Future[Found] = self.loop.create_future()
         search = Search(name, done)
         self.open_searches.add(search)
         try:
@@ -95,10 +99,13 @@ class MessagingMixin(ClusterNode):
             raise ActorNotFoundError(msg) from None
         finally:
             self.open_searches.discard(search)
+            for link, number in search.unanswered():
+                self.searches.close(link, number)
 
     def _ask_whether(self, link: Link, search: Search) -> None:
-        search.asked(link)
-        link.send(self.wire.encode(LookupRequest(search.name, self.searches.open(link, search))))
+        number = self.searches.open(link, search)
+        search.asked(link, number)
+        link.send(self.wire.encode(LookupRequest(search.name, number)))
 
     def _ask_open_searches(self, link: Link) -> None:
         """A node has just been reached: whoever is searching asks it, too."""
@@ -130,8 +137,14 @@ class MessagingMixin(ClusterNode):
     # ------------------------------------------------------------------------------------------- going out
 
     async def send_remote(self, node_id: NodeId, address: str, message: Any) -> None:
-        """Sends a message; what cannot reach its node is a dead letter. Raises SerializationError."""
+        """Sends a message, and waits while its node reads too slowly; what cannot reach it is a dead letter.
+
+        Raises SerializationError and MessageTooLargeError.
+        """
         frame = self.wire.encode(ActorMessage(address, message))
+        if node_id == self.node_id:
+            self._registry.deliver(address, (message, None))
+            return
         link = self._link_to(node_id)
         if link is None or link.is_congested:
             why = "not connected" if link is None else "reads too slowly"
@@ -139,6 +152,8 @@ class MessagingMixin(ClusterNode):
             self._registry.dead_letters.add(letter)
             return
         link.send(frame)
+        if link.has_queued_enough:
+            await asyncio.sleep(0)
         if link.is_paused:
             try:
                 await link.drained()
@@ -147,9 +162,11 @@ class MessagingMixin(ClusterNode):
 
     async def ask_remote(self, node_id: NodeId, address: str, message: Any, timeout: float | None) -> Any:
         """Asks an actor on another node. Raises what `ActorRef.ask` does."""
+        if node_id == self.node_id:
+            return await self._ask_here(address, message, timeout)
         link = self._link_to(node_id)
         if link is None or link.is_congested:
-            if self._registry.is_closed:
+            if self.is_ending:
                 raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
             why = "is not connected" if link is None else "reads too slowly"
             raise NodeUnreachableError(f"node {node_id} {why}; {address} was not asked")
@@ -157,15 +174,26 @@ class MessagingMixin(ClusterNode):
         number = self.asks.open(link, ask)
         timer = None
         try:
-            remaining = None if timeout is None else max(0, int(timeout * 1000))
+            remaining = None if timeout is None else int(min(max(0.0, timeout), TIMEOUT_MAX) * 1000)
             link.send(self.wire.encode(AskRequest(address, number, remaining, message)))
             if timeout is not None:
                 timer = self.loop.call_later(timeout, _time_out, ask, address, node_id, message, timeout)
             return await ask.future
+        except asyncio.CancelledError:
+            if ask.future.done() and not ask.future.cancelled():
+                ask.future.exception()  # a failure that came too late is looked at, or asyncio would report it
+            raise
         finally:
             self.asks.close(link, number)
             if timer is not None:
                 timer.cancel()
+
+    async def _ask_here(self, address: str, message: Any, timeout: float | None) -> Any:
+        """A ref made before its actor was spawned here, or by an actor's name: it is at home after all."""
+        cell = self._registry.find(address)
+        if cell is None:
+            raise ActorNotFoundError(f"there is no actor {address} on node {self.node_id}, which is this one")
+        return await cell.ref.ask(message, timeout=timeout)
 
     def _link_to(self, node_id: NodeId) -> Link | None:
         link = self.links.to(node_id, "actor")
@@ -176,11 +204,19 @@ class MessagingMixin(ClusterNode):
         if ask is None:
             return
         if isinstance(message.value, Undecodable):
-            ask.fail(SerializationError(f"the reply of node {link.node_id}: {message.value.error}"))
+            error = message.value.error
+            ask.fail(type(error)(f"the reply of node {link.node_id}: {error}"))
         elif message.code is None:
             ask.succeed(message.value)
         else:
             ask.fail(error_of(message, link.node_id))
+
+    def _give_up_questions(self, error: CastyError) -> None:
+        """The connections are about to end: who waits for another node learns it now."""
+        for ask in self.asks.drain():
+            ask.fail(error)
+        for search in list(self.open_searches):
+            search.fail(error)
 
     def _fail_asks_on(self, link: Link) -> None:
         """A connection was lost, and with it every answer that was to come on it (spec MSG-9)."""
@@ -214,9 +250,7 @@ class MessagingMixin(ClusterNode):
     def _answer(self, link: Link, number: int, value: object, error: CastyError | None) -> None:
         """Sends the outcome of an ask back on the connection it came on."""
         if error is not None:
-            code, kind, text = code_of(error)
-            response = AskResponse(number, code=code, error_type=kind, text=text[:TEXT_MAX])
-            link.send(self.wire.encode(response))
+            link.send(self.wire.encode(_failure(number, *code_of(error))))
             return
         try:
             frame = self.wire.encode(AskResponse(number, value))
@@ -224,13 +258,24 @@ class MessagingMixin(ClusterNode):
             logger.error("a reply to node %s cannot be sent: %s", link.node_id, problem)
             too_large = isinstance(problem, MessageTooLargeError)
             code = "REPLY_TOO_LARGE" if too_large else "BAD_REPLY"
-            response = AskResponse(number, code=code, error_type=type(problem).__name__, text=str(problem))
-            frame = self.wire.encode(response)
+            frame = self.wire.encode(_failure(number, code, type(problem).__name__, str(problem)))
         link.send(frame)
 
 
 TEXT_MAX = 10_000
 """Characters of an error's text that cross the wire: a traceback's worth, not a log file's."""
+
+TIMEOUT_MAX = 1e12
+"""Seconds: beyond this, an ask may as well wait for ever."""
+
+
+def _failure(number: int, code: str, kind: str, text: str) -> AskResponse:
+    """The answer that an ask failed. What an actor raised may say anything, half characters included."""
+    sendable = text[:TEXT_MAX].encode(errors="backslashreplace").decode()
+    return AskResponse(number, code=code, error_type=kind[:TYPE_NAME_MAX], text=sendable)
+
+
+TYPE_NAME_MAX = 255
 
 
 def _time_out(ask: RemoteAsk, address: str, node_id: NodeId, message: Any, timeout: float) -> None:

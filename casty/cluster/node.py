@@ -7,14 +7,19 @@ attribute and calls no other slice; what it wants of another part it posts to th
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from casty.cluster.link import LINGER_SECONDS, Link
+from casty.errors import StorageError
 from casty.raft.types import ServerId
 from casty.system import ActorSystem
 
+logger = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
-    import asyncio
     from collections import deque
     from collections.abc import Callable, Coroutine
     from pathlib import Path
@@ -24,13 +29,11 @@ if TYPE_CHECKING:
     from casty.cluster.book import PeerBook
     from casty.cluster.calls import Calls
     from casty.cluster.handshake import Identity
-    from casty.cluster.link import Link
     from casty.cluster.lookup import Search
     from casty.cluster.machine import Machine
     from casty.cluster.remote import RemoteAsk
     from casty.cluster.tls import TLS
     from casty.cluster.writer import Writer
-    from casty.errors import StorageError
     from casty.raft.events import Event
     from casty.raft.node import Raft
     from casty.raft.options import Options
@@ -46,10 +49,12 @@ if TYPE_CHECKING:
 class Links:
     """The connections of a node: those it dialled, by node and lane, and those it accepted."""
 
-    dialled: dict[tuple[NodeId, str], Link] = field(default_factory=dict["tuple[NodeId, str]", "Link"])
-    accepted: dict[tuple[NodeId, str], Link] = field(default_factory=dict["tuple[NodeId, str]", "Link"])
-    strangers: set[Link] = field(default_factory=set["Link"])
+    dialled: dict[tuple[NodeId, str], Link] = field(default_factory=dict["tuple[NodeId, str]", Link])
+    accepted: dict[tuple[NodeId, str], Link] = field(default_factory=dict["tuple[NodeId, str]", Link])
+    strangers: set[Link] = field(default_factory=set[Link])
     """Those that have not been accepted yet."""
+    contested: set[Link] = field(default_factory=set[Link])
+    """Of these, the ones whose node id another connection has (spec HELLO-7)."""
 
     def all(self) -> list[Link]:
         return [*self.strangers, *self.dialled.values(), *self.accepted.values()]
@@ -58,6 +63,18 @@ class Links:
         """The open connections with that node, whoever dialled."""
         both = [*self.dialled.items(), *self.accepted.items()]
         return [link for (who, _), link in both if who == node_id]
+
+    async def close(self) -> None:
+        """Closes them all, and waits until they have sent what was queued; not for ever."""
+        links = self.all()
+        for link in links:
+            link.close()
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                await asyncio.gather(*(link.closed() for link in links))
+        except TimeoutError:
+            for link in links:
+                link.disown()
 
     def to(self, node_id: NodeId, lane: str) -> Link | None:
         """The connection this node sends its own frames to that node on (spec PEER-6)."""
@@ -97,11 +114,19 @@ class Failure:
             for listener in self._listeners:
                 listener(error)
 
+    def crash(self, what: str, error: Exception) -> None:
+        """Something raised that never should: better no server than a wrong one."""
+        failure = StorageError(f"{what} has failed on this node: {error!r}")
+        failure.__cause__ = error
+        self.happen(failure)
+
 
 class ClusterNode(ActorSystem):
     """The state that the slices share. All of it lives on one event loop."""
 
+    known_as: NodeId | None
     identity: Identity
+    """From the start on, like all without a word of its own here."""
     options: Options
     listen: Address
     advertise: Address
@@ -135,6 +160,9 @@ class ClusterNode(ActorSystem):
     proposals: set[asyncio.Future[bool]]
     ready_waiters: set[asyncio.Future[None]]
     failure: Failure
+    is_started: bool
+    is_ending: bool
+    """Connections are closing; no new ones are made."""
 
     def post(self, event: Event) -> None:
         """Hands an event to the core, which takes all that came in one turn of the loop together."""
@@ -150,12 +178,17 @@ class ClusterNode(ActorSystem):
         """Runs work in a task that ends with this node."""
         task = self.loop.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._disowned)
+
+    def _disowned(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a task of this node failed", exc_info=error)
 
     @property
-    def node_id(self) -> NodeId:
-        """What this node is called."""
-        return self.identity.node_id
+    def node_id(self) -> NodeId | None:
+        """What this node is called; None before it has started, unless it was given a name."""
+        return self.known_as
 
     @property
     def me(self) -> ServerId:

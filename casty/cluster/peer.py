@@ -16,7 +16,9 @@ from casty.errors import ProtocolError
 from casty.raft.events import Connected, Disconnected, Discovered, Outgoing
 from casty.raft.messages import Refusal
 from casty.raft.types import NodeId, ServerId, StoreId
+from casty.wire import _protocol as p
 from casty.wire.messages import ErrorFrame, Hello, Peer, Peers, Ping
+from casty.wire.schema import is_node_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,6 +42,12 @@ SWEEP_SECONDS = 1.0
 DEAD_SECONDS = 5.0
 """A silent connection is pinged every second, and given up after five (spec PEER-9)."""
 
+REDIAL_SECONDS = 0.05
+"""Attempts that fail close together are followed up together: many dead addresses cost little (spec PEER-5)."""
+
+FAULT_CHARS_MAX = 500
+"""Of what a fault quotes from its peer: an ERROR must fit where only a hello is expected."""
+
 
 class PeerMixin(ClusterNode):
     """Needs: book, links, identity, advertise, tls, wire, raft (for the cluster's id).
@@ -55,34 +63,43 @@ class PeerMixin(ClusterNode):
     def peers(self) -> Mapping[NodeId, Address]:
         """The other nodes this one is connected with now, and their addresses."""
         here = {node_id for node_id, _ in [*self.links.dialled, *self.links.accepted]}
+        if not here:
+            return MappingProxyType({})
         return MappingProxyType({who: address for who, address in self.book.known() if who in here})
 
     # -------------------------------------------------------------------------------------------- dialling
 
     def _dial_due(self) -> None:
         """Makes the attempts that are due, and sets the alarm for the next."""
+        if self.is_ending:
+            return
         for dial in self.book.due(self.loop.time()):
             self.own(self._dial(dial))
         self.dial_alarm.set(self.loop, self.book.next_due())
 
     async def _dial(self, dial: Dial) -> None:
-        context = self.tls.client_context() if self.tls is not None else None
-        name = dial.address.host if context is not None else None
         try:
+            context = self.tls.client_context() if self.tls is not None else None
+            name = dial.address.host if context is not None else None
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self.loop.create_connection(
                     lambda: Link(self, dial), *dial.address, ssl=context, server_hostname=name
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a host name that DNS cannot even ask for
             logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
             self.book.failed(dial, self.loop.time())
-            self._dial_due()
+            self._dial_soon()
+
+    def _dial_soon(self) -> None:
+        if not self.is_ending:
+            self.dial_alarm.hasten(self.loop, self.loop.time() + REDIAL_SECONDS)
 
     # -------------------------------------------------------------------------------------------- greeting
 
     def link_made(self, link: Link) -> None:
         """A connection exists; who is at the other end is not known yet."""
-        if link.dial is None and len(self.links.strangers) >= STRANGERS_MAX:
+        waiting = sum(stranger.dial is None for stranger in self.links.strangers)
+        if self.is_ending or (link.dial is None and waiting >= STRANGERS_MAX):
             link.abort()
             return
         self.links.strangers.add(link)
@@ -91,7 +108,7 @@ class PeerMixin(ClusterNode):
             link.send(self._hello(link.dial.lane))
 
     def _give_up_on(self, link: Link) -> None:
-        if link in self.links.strangers:
+        if link in self.links.strangers and link not in self.links.contested:
             text = f"no hello within {HELLO_SECONDS:g} s"
             self.link_fault(link, ProtocolError("HELLO_TIMEOUT", "HELLO-3", text))
 
@@ -114,45 +131,67 @@ class PeerMixin(ClusterNode):
 
     def _greet(self, link: Link, frame: Frame) -> None:
         """The first frame of a connection: a hello this node accepts, or the end (spec HELLO-1 to HELLO-8)."""
+        if frame.type == p.ERROR:
+            self._on_refusal(link, frame)
+            return
         hello = self.wire.decode_hello(frame)
         configuration = self.raft.configuration if self.raft is not None else None
         objection = judge(hello, self.identity, configuration.cluster_id if configuration else None)
         if objection is not None:
-            if objection.code == "SELF_CONNECTION" and link.dial is not None:
-                self.book.found_self(link.dial.address)
+            if objection.code == "SELF_CONNECTION":
+                self._found_self(link)
             raise objection
         if self.tls is not None and self.tls.check_node_id:
             names = certificate_names(link.certificate)
             if hello.node_id not in names:
                 text = f"the certificate names {', '.join(sorted(names)) or 'nobody'}, not {hello.node_id}"
                 raise ProtocolError("CERTIFICATE_MISMATCH", "HELLO-9", text)
+        self._admit(link, hello)
+
+    def _found_self(self, link: Link) -> None:
+        """One of the addresses this node has dialled is its own; which, the connection's other end knows."""
+        for stranger in self.links.strangers:
+            if stranger.dial is not None and stranger.is_other_end_of(link):
+                logger.info("%s is this node's own address", stranger.dial.address)
+                self.book.found_self(stranger.dial.address)
+
+    def _admit(self, link: Link, hello: Hello) -> None:
         rivals = [other for other in self.links.of(hello.node_id) if _boot(other) != hello.boot_id]
         if rivals:
             self._contest(link, hello, rivals)
         else:
             self._accept(link, hello)
 
+    def _on_refusal(self, link: Link, frame: Frame) -> None:
+        """The other side will have none of this node, and says why. An ERROR is not answered (spec ERROR-1)."""
+        said = self.wire.decode(frame)
+        if isinstance(said, ErrorFrame):
+            where = link.dial.address if link.dial is not None else link.peer_host
+            logger.warning("%s refuses this node: %s", where, _shown(said))
+        link.close()
+
     def _contest(self, link: Link, hello: Hello, rivals: list[Link]) -> None:
         """Another process has this node id: it keeps it if it is alive (spec HELLO-7)."""
-        link.is_held = True
+        link.hold()
+        self.links.contested.add(link)
         since = self.loop.time()
         for rival in rivals:
             rival.send(self.wire.encode(Ping(id=0, pong=False)))
         self.loop.call_later(CONTEST_SECONDS, self._settle_contest, link, hello, rivals, since)
 
     def _settle_contest(self, link: Link, hello: Hello, rivals: list[Link], since: float) -> None:
-        if link.lost:
+        self.links.contested.discard(link)
+        if link.is_over:
             return
         if any(not rival.lost and rival.heard_at > since for rival in rivals):
             text = f"another living node is called {hello.node_id}"
             self.link_fault(link, ProtocolError("NODE_ID_IN_USE", "HELLO-7", text))
             return
         for rival in rivals:
-            rival.abort()
-            self.link_lost(rival)
-        link.is_held = False
-        self._accept(link, hello)
-        link.handle_frames()
+            rival.disown()
+        self._admit(link, hello)  # a third process may have taken their place meanwhile
+        if link.is_open:
+            link.release()
 
     def _accept(self, link: Link, hello: Hello) -> None:
         """From here on the two nodes talk."""
@@ -174,7 +213,7 @@ class PeerMixin(ClusterNode):
         else:
             self.book.opened(hello.node_id, link.dial, now)
         known = tuple(Peer(who, str(address)) for who, address in self.book.known())
-        link.send(self.wire.encode(Peers(self.node_id, known)))
+        link.send(self.wire.encode(Peers(self.identity.node_id, known)))
         if hello.member:
             self.book.arrived(link.server)
             self._discover()
@@ -199,7 +238,8 @@ class PeerMixin(ClusterNode):
             except ValueError as error:
                 logger.debug("%r names a peer wrongly: %s", link, error)
                 continue
-            self.book.learn(NodeId(node_id), address, now)
+            if is_node_id(node_id):
+                self.book.learn(NodeId(node_id), address, now)
         self._dial_due()
 
     def _on_ping(self, link: Link, message: Ping) -> None:
@@ -207,16 +247,16 @@ class PeerMixin(ClusterNode):
             link.send(self.wire.encode(Ping(message.id, pong=True)))
 
     def _on_error(self, link: Link, message: ErrorFrame) -> None:
-        text = message.text[:200].encode("unicode_escape").decode()
-        logger.warning("node %s says: %s [%.40r, %.40r]", link.node_id, text, message.code, message.rule)
+        logger.warning("node %s says: %s", link.node_id, _shown(message))
 
     # ------------------------------------------------------------------------------------- faults and losses
 
     def link_fault(self, link: Link, fault: ProtocolError) -> None:
         """The peer broke a rule for which the connection ends; the node goes on (spec ERROR-2, ERROR-3)."""
-        who = link.node_id or link.peer_host or "a stranger"
-        logger.warning("closing the connection with %s: %s", who, fault)
-        link.send(self.wire.encode_error(fault))
+        who = link.node_id or (link.dial.address if link.dial is not None else link.peer_host) or "a stranger"
+        said = ErrorFrame(fault.code, fault.rule, fault.text[:FAULT_CHARS_MAX])
+        logger.warning("closing the connection with %s: %s", who, _shown(said))
+        link.send(self.wire.encode(said))
         link.close()
 
     def link_lost(self, link: Link) -> None:
@@ -235,7 +275,7 @@ class PeerMixin(ClusterNode):
         if link.server is not None and not any(other.server == link.server for other in self.links.all()):
             self.book.departed(link.server, now)
             logger.info("lost node %s", link.node_id)
-        self._dial_due()
+        self._dial_soon()
 
     def _sweep(self) -> None:
         """Once a second: pings who is silent, gives up who stays so, forgets who has been gone for long."""
@@ -244,11 +284,17 @@ class PeerMixin(ClusterNode):
         for link in self.links.all():
             if not link.is_open:
                 continue
-            if now - link.heard_at >= DEAD_SECONDS:
-                logger.warning("node %s has been silent for %g s", link.node_id, DEAD_SECONDS)
+            link.note_progress()
+            silent = now - link.heard_at
+            if link.pinged_at is not None and now - link.pinged_at >= DEAD_SECONDS - SWEEP_SECONDS:
+                logger.warning("node %s has been silent for %.1f s", link.node_id, silent)
                 link.abort()
-            elif now - link.heard_at >= SWEEP_SECONDS:
+            elif silent >= SWEEP_SECONDS:
+                # Counted from the ping, for it may have been this node that did not listen.
+                link.pinged_at = link.pinged_at or now
                 link.send(ping)
+        if self.raft is not None and self.raft.configuration is not None:
+            self.book.keep(member.node_id for member in self.raft.configuration.members)
         self._discover()
         self.sweep_alarm.set(self.loop, now + SWEEP_SECONDS)
 
@@ -264,10 +310,16 @@ class PeerMixin(ClusterNode):
             if isinstance(message, Refusal):
                 link.send(self.wire.encode(ErrorFrame(message.code, message.rule, message.text)))
             else:
-                link.send(self.wire.encode_raft(self.node_id, message))
+                link.send(self.wire.encode_raft(self.identity.node_id, message))
             links[link] = None
         for link in links:
             link.flush()
+
+
+def _shown(said: ErrorFrame) -> str:
+    """What a peer says, fit for a log."""
+    text = said.text[:FAULT_CHARS_MAX].encode("unicode_escape").decode()
+    return f"{text} [{said.code!r:.40}, {said.rule!r:.40}]"
 
 
 def _boot(link: Link) -> bytes:

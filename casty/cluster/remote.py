@@ -99,7 +99,7 @@ class RemoteAsker:
     def done(self) -> bool:
         return (
             self._answered
-            or self._link.lost
+            or self._link.is_over
             or (self._deadline is not None and self._loop.time() >= self._deadline)
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from typing import TYPE_CHECKING, cast
+import typing
+from typing import TYPE_CHECKING, Any, cast
 
 from casty.cluster.node import ClusterNode
-from casty.errors import CommitUncertainError, MessageTooLargeError, StorageError
+from casty.errors import CommitUncertainError, MessageTooLargeError
 from casty.raft.events import Proposed, Received, Role
 from casty.raft.types import Index
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from casty.cluster.link import Link
     from casty.cluster.machine import ApplyCallback
+    from casty.errors import CastyError
     from casty.raft.events import Committed
     from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse
 
@@ -50,7 +53,9 @@ class LogReplicationMixin(ClusterNode):
 
         It gets everything from the start: a snapshot's state by the restore callback, then each command. After
         a restart it gets that again. What it raises is logged, and told to whoever appended the command.
+        Types that its parameter is annotated with are admitted in other nodes' commands, as by `register_type`.
         """
+        self.types.admit(*_command_types(callback))
         self.machine.set_apply_callback(callback)
 
     async def append_command(self, command: object, *, timeout: float | None = 5.0) -> bool:
@@ -101,11 +106,20 @@ class LogReplicationMixin(ClusterNode):
                 text = "leadership was lost before the command was committed; it may be committed yet"
                 outcome.set_exception(CommitUncertainError(text))
 
-    def _fail_proposals(self, error: StorageError) -> None:
-        """Raft has failed here: nobody will learn more."""
+    def _fail_proposals(self, error: CastyError) -> None:
+        """Raft has ended here: nobody will learn more."""
         for outcome in self.proposals:
             if not outcome.done():
                 outcome.set_exception(error)
+
+
+def _command_types(callback: ApplyCallback) -> tuple[Any, ...]:
+    """What the callback's parameter is annotated with, if anything is and can be told."""
+    try:
+        hints = typing.get_type_hints(callback if inspect.isroutine(callback) else type(callback).__call__)
+        return tuple(hints[name] for name in inspect.signature(callback).parameters if name in hints)
+    except Exception:  # annotations may be anything, and names that only type checkers see
+        return ()
 
 
 def _time_out(outcome: asyncio.Future[bool], timeout: float) -> None:

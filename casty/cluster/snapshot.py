@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from casty.cluster.node import ClusterNode
+from casty.errors import StorageError
 from casty.raft.events import Received, SnapshotTaken
 from casty.raft.types import Snapshot
 
@@ -37,11 +39,15 @@ class SnapshotMixin(ClusterNode):
         """Saves the state machine as it is between two commands, and drops the log up to there.
 
         Any member may do so. False if nothing was applied since the last snapshot. Raises RuntimeError without
-        callbacks, what the callback raises, TypeError where that gives no bytes, and StorageError.
+        callbacks or on a node without Raft, what the callback raises, TypeError where that gives no bytes,
+        StorageError, and SystemStoppedError.
         """
         if self.failure.error is not None:
             raise self.failure.error
-        return await self.machine.create_snapshot()
+        if self.raft is None:
+            msg = "create_snapshot() needs a running node that takes part in Raft"
+            raise RuntimeError(msg)
+        return await asyncio.shield(self.machine.create_snapshot())
 
     def _on_install(self, link: Link, message: InstallSnapshotRequest | InstallSnapshotResponse) -> None:
         if link.server is not None:
@@ -59,6 +65,11 @@ class SnapshotMixin(ClusterNode):
         if term is None:  # a snapshot of the leader's has overtaken this one
             return False
         snapshot = Snapshot(index, term, raft.configuration, data)
-        await self.loop.run_in_executor(None, store.save_snapshot, snapshot)
+        try:
+            await self.loop.run_in_executor(None, store.save_snapshot, snapshot)
+        except StorageError as error:
+            if not self.is_ending:  # else the store was closed meanwhile
+                self.failure.happen(error)
+            raise
         self.post(SnapshotTaken(snapshot))
         return True

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import random
 import socket
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_origin
 
 from casty.actor import ActorRef
 from casty.cluster.address import Address, parse_address
 from casty.cluster.alarm import Alarm
+from casty.cluster.body import Body
 from casty.cluster.book import PeerBook
 from casty.cluster.calls import Calls
 from casty.cluster.election import ElectionMixin
@@ -22,20 +22,21 @@ from casty.cluster.handshake import Identity
 from casty.cluster.link import Link
 from casty.cluster.machine import Machine
 from casty.cluster.messaging import MessagingMixin
+from casty.cluster.naming import checked_node_id, default_node_id, is_loopback
 from casty.cluster.node import Failure, Links, Turn
-from casty.cluster.peer import PeerMixin
+from casty.cluster.peer import HELLO_SECONDS, PeerMixin
 from casty.cluster.persistence import PersistenceMixin
 from casty.cluster.replication import LogReplicationMixin
+from casty.cluster.sizes import core_options
 from casty.cluster.snapshot import SnapshotMixin
+from casty.cluster.storeroom import open_store
+from casty.cluster.switchboard import Switchboard
 from casty.cluster.writer import Writer
-from casty.errors import ProtocolError, StorageError, SystemStoppedError
+from casty.errors import CommitUncertainError, SerializationError, StorageError, SystemStoppedError
 from casty.message_types import message_types
 from casty.raft.events import Committed, Restored, Ticked
 from casty.raft.node import Raft
-from casty.raft.options import Options
 from casty.raft.types import Millis, NodeId
-from casty.storage.files import FileStore
-from casty.storage.memory import MemoryStore
 from casty.wire import _protocol as p
 from casty.wire.messages import MessageCodec
 from casty.wire.payload import ValueCodec
@@ -47,13 +48,9 @@ if TYPE_CHECKING:
 
     from casty.cluster.tls import TLS
     from casty.raft.events import Ready
-    from casty.storage.api import Store
     from casty.wire.frames import Frame
 
 logger = logging.getLogger(__name__)
-
-CLOSE_SECONDS = 2.0
-"""How long connections have to send what is queued when the node shuts down."""
 
 
 class DistributedActorSystem(
@@ -101,20 +98,22 @@ class DistributedActorSystem(
         if not 0 <= port < 65536:
             msg = f"port must be 0 to 65535, not {port}"
             raise ValueError(msg)
-        if node_id is not None:
-            check_node_id(node_id)
-        self.listen = Address(host, port)
-        self.options = Options(
-            expected_size=expected_cluster_size,
-            election_ms=round(election_timeout * 1000),
-            heartbeat_ms=round(heartbeat_interval * 1000),
+        if snapshot_every is not None and snapshot_every < 1:
+            msg = f"snapshot_every must be at least 1, or None for never, not {snapshot_every}"
+            raise ValueError(msg)
+        self.listen = Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", port)
+        self.known_as = checked_node_id(node_id) if node_id is not None else None
+        self.options = core_options(
+            expected_cluster_size,
+            heartbeat_interval=heartbeat_interval,
+            election_timeout=election_timeout,
+            frame_bytes_max=max_frame_size,
         )
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
         self.frame_bytes_max = max_frame_size
         self._advertised = parse_address(advertise) if advertise is not None else None
         self._seeds = [parse_address(seed) for seed in seeds]
-        self._given_node_id = NodeId(node_id) if node_id is not None else None
         self._cluster = cluster
         self._member = member
         self.types = TypeRegistry(trusted_modules)
@@ -132,6 +131,7 @@ class DistributedActorSystem(
         self.proposals = set()
         self.ready_waiters = set()
         self.failure = Failure()
+        self.is_ending = False
         self.turn = Turn(self._turn)
         self.raft_alarm = Alarm(self._ring)
         self.dial_alarm = Alarm(self._dial_due)
@@ -140,10 +140,10 @@ class DistributedActorSystem(
             self.values.decode, self._save_snapshot, self.failure.happen, snapshot_every=snapshot_every
         )
         self._server: asyncio.Server | None = None
-        self._started = False
-        self._body: asyncio.Task[Any] | None = None
+        self.is_started = False
+        self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._handlers = self._frame_handlers()
+        self._switchboard = Switchboard(self.wire, self._frame_handlers())
         self.failure.listen(self._on_failure)
 
     # ------------------------------------------------------------------------------------ starting, serving
@@ -166,92 +166,92 @@ class DistributedActorSystem(
     async def __aenter__(self) -> Self:
         """Starts the node; on return it listens, and joins the others in the background."""
         await self._start()
-        self._body = asyncio.current_task()
+        self._body = Body()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        body, self._body = self._body, None
-        await self.shutdown()
-        error = self.failure.error
-        if error is None:
-            return
-        if isinstance(exc, asyncio.CancelledError) and body is not None and body.uncancel() > 0:
-            return  # somebody else cancelled it, too
-        if exc is None or isinstance(exc, asyncio.CancelledError):
-            raise error from None
+        if self._body is not None:
+            await self._body.leave(exc, self.failure, self.shutdown)
 
     async def _start(self) -> None:
-        if self._started:
+        if self.is_started:
             msg = "this node has been started already; make a new DistributedActorSystem to start again"
             raise RuntimeError(msg)
-        if self._registry.is_closed:
-            msg = "the actor system has been shut down; make a new one"
-            raise SystemStoppedError(msg)
-        self._started = True
+        self._require_open()
+        self.is_started = True
         self._registry.bind()
         self.loop = asyncio.get_running_loop()
         try:
             bound = await self._listen()
+            self._require_open()
             await self._open_store(bound)
+            self._require_open()
             await self._serve_on(bound)
+            if self.failure.error is not None:
+                raise self.failure.error
         except BaseException:
-            await self._disconnect()
+            await self.shutdown()
+            await self._disconnect()  # of what the start has made since, if it was shut down meanwhile
             raise
+
+    def _require_open(self) -> None:
+        if self._registry.is_closed:
+            msg = "the actor system has been shut down; make a new one"
+            raise SystemStoppedError(msg)
 
     async def _listen(self) -> Address:
         context = self.tls.server_context() if self.tls is not None else None
         self._server = await self.loop.create_server(
-            lambda: Link(self), *self.listen, ssl=context, start_serving=False
+            lambda: Link(self),
+            *self.listen,
+            ssl=context,
+            ssl_handshake_timeout=HELLO_SECONDS if context is not None else None,
+            start_serving=False,
         )
         port = self._server.sockets[0].getsockname()[1]
-        if context is None and not _is_loopback(self.listen.host):
+        if context is None and not is_loopback(self.listen.host):
             logger.warning("listening on %s without TLS: whoever reaches it can join", self.listen.host)
         return Address(self.listen.host, port)
 
     async def _open_store(self, bound: Address) -> None:
         """Reads what this node remembers, and knows itself by it."""
-        boot_id = os.urandom(16)
-        if self.directory is None:
-            node_id = self._given_node_id or _default_node_id(self._advertised or bound)
-            store: Store = MemoryStore(random.SystemRandom())
-            if self._member:
-                logger.warning("%s keeps its part of the cluster in memory only", node_id)
-        else:
-            store, node_id = await self.loop.run_in_executor(None, self._open_directory, bound)
-        self.store = store
-        recovered = await self.loop.run_in_executor(None, store.load)
-        store_id = recovered.store_id
+        default = default_node_id(self._advertised or bound, socket.gethostname())
+        self.store, node_id, recovered = await open_store(self.directory, self.known_as, default)
+        if self._member and self.directory is None:
+            logger.warning("%s keeps its part of the cluster in memory only", node_id)
+        self.known_as = node_id
         self.identity = Identity(
-            node_id, store_id, boot_id, self._cluster, self.options.expected_size, self._member
+            node_id, recovered.store_id, os.urandom(16), self._cluster, self.options.expected_size, self._member
         )
         if self._member:
-            now = Millis(round(self.loop.time() * 1000))
+            now = Millis(int(self.loop.time() * 1000))
             self.raft = Raft(self.me, self.options, recovered, random.SystemRandom(), now)
             if self.directory is not None:
-                self.writer = Writer(store, self.loop, self._persisted, self.failure.happen)
+                self.writer = Writer(self.store, self.loop, self._persisted, self.failure.happen)
                 self.writer.start()
-
-    def _open_directory(self, bound: Address) -> tuple[Store, NodeId]:
-        assert self.directory is not None, "only a node with a directory opens it"
-        default = _default_node_id(self._advertised or bound)
-        store = FileStore.open(self.directory, self._given_node_id, default_node_id=default)
-        return store, store.node_id
 
     async def _serve_on(self, bound: Address) -> None:
         self.listen = bound
         self.advertise = self._advertised or bound
+        dice = random.SystemRandom()
         self.book = PeerBook(
-            self.node_id, self.advertise, self._seeds, member=self._member, random=random.SystemRandom()
+            self.identity.node_id, self.advertise, self._seeds, member=self._member, random=dice
         )
         assert self._server is not None, "the node listens before it serves"
         await self._server.start_serving()
-        self.own(self.machine.run())
+        self.own(self._run_machine())
         self._dial_due()
         self._sweep()
         self._turn()
         logger.info("node %s listens on %s", self.node_id, bound)
+
+    async def _run_machine(self) -> None:
+        try:
+            await self.machine.run()
+        except Exception as error:  # a bug: commands would no longer be applied, and nobody would know
+            self.failure.crash("the state machine's task", error)
 
     # ---------------------------------------------------------------------------------- the turn of the core
 
@@ -271,10 +271,7 @@ class DistributedActorSystem(
         except StorageError as error:
             self.failure.happen(error)
         except Exception as error:  # a bug in the core: better no server than a wrong one
-            logger.exception("Raft has failed on node %s", self.node_id)
-            failure = StorageError(f"Raft has failed on this node: {error!r}")
-            failure.__cause__ = error
-            self.failure.happen(failure)
+            self.failure.crash("Raft", error)
         self._arm()
 
     def _perform(self, ready: Ready) -> None:
@@ -296,15 +293,14 @@ class DistributedActorSystem(
 
     def _on_failure(self, error: StorageError) -> None:
         """Raft is over on this node: it promises nothing more, and whoever waits for it learns why."""
-        logger.error("Raft has ended on node %s: %s", self.node_id, error)
+        logger.error("Raft has ended on node %s: %s", self.node_id, error, exc_info=error.__cause__)
         self.raft = None
         self.inbox.clear()
         self._fail_proposals(error)
-        for waiter in self.ready_waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+        self._fail_ready_waiters(error)
+        self.machine.end(error)
         if self._body is not None:
-            self._body.cancel()
+            self._body.interrupt()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
@@ -334,30 +330,8 @@ class DistributedActorSystem(
         """Hands a frame to the slice that handles it. Raises ProtocolError where it ends the connection."""
         if link.hello is None:
             self._greet(link, frame)
-            return
-        handler = self._handlers.get(frame.type)
-        if handler is None:
-            self._skip(link, frame.type)
-            return
-        try:
-            if frame.type in NODE_NAMED and frame.name != link.node_id:
-                text = f"a frame of {frame.name!r:.80} on the connection of {link.node_id}"
-                raise ProtocolError("IDENTITY_CHANGED", "HELLO-8", text)
-            handler(link, self.wire.decode(frame))
-        except ProtocolError as fault:
-            if fault.code not in KEEPS_CONNECTION:
-                raise
-            self._complain(link, fault)
-
-    def _skip(self, link: Link, kind: int) -> None:
-        """A type this version does not know: said once, and read over (spec FRAME-6, FRAME-7)."""
-        if kind != p.HEARTBEAT and kind not in link.unknown_types:
-            link.unknown_types.add(kind)
-            self._complain(link, ProtocolError("UNKNOWN_FRAME_TYPE", "FRAME-6", f"frame type {kind}"))
-
-    def _complain(self, link: Link, fault: ProtocolError) -> None:
-        logger.warning("node %s: %s", link.node_id, fault)
-        link.send(self.wire.encode_error(fault))
+        else:
+            self._switchboard.put_through(link, frame)
 
     def _accept(self, link: Link, hello: Any) -> None:
         super()._accept(link, hello)
@@ -372,26 +346,28 @@ class DistributedActorSystem(
         return self._ref(NodeId(node_id), address)
 
     def _admitted(self, kind: Any) -> None:
-        """An actor is spawned: its messages may come from other nodes (spec VALUE-2)."""
+        """An actor is spawned: its messages may come from other nodes, and its package is trusted (VALUE-2)."""
+        self.types.trust(get_origin(kind) or kind)
         self.types.admit(*(message_types(kind) or ()))
 
-    # -------------------------------------------------------------------------------------------- the end
+    # ----------------------------------------------------------------------------------------------- the end
 
     async def _disconnect(self) -> None:
-        """Phases 4 to 7: open asks fail, Raft stops, connections are flushed and closed, then the port."""
-        if not self._started:
+        """Phases 4 to 7: open asks fail, Raft stops, connections are flushed and closed, the store is left."""
+        if not self.is_started:
             return
-        for ask in self.asks.drain():
-            ask.fail(SystemStoppedError("this node has shut down; the message may have been handled"))
+        self.is_ending = True
+        self._give_up_questions(
+            SystemStoppedError("this node has shut down; the message may have been handled")
+        )
         await self._stop_raft()
         for alarm in (self.raft_alarm, self.dial_alarm, self.sweep_alarm):
-            alarm.cancel_handle()
+            alarm.cancel()
         if self._server is not None:
             self._server.close()
-        links = self.links.all()
-        for link in links:
-            link.close()
-        await self._until_lost(links)
+            for _ in range(2):
+                await asyncio.sleep(0)  # what asyncio has accepted already becomes a link, which is refused
+        await self.links.close()
         for task in self.tasks:
             task.cancel()
         if self.tasks:
@@ -404,54 +380,19 @@ class DistributedActorSystem(
     async def _stop_raft(self) -> None:
         self.raft = None
         self.inbox.clear()
-        self._fail_proposals(StorageError("this node has shut down; the command may be committed yet"))
+        stopped = SystemStoppedError("this node has shut down")
+        self._fail_proposals(CommitUncertainError("this node has shut down; the command may be committed yet"))
+        self._fail_ready_waiters(stopped)
+        self.machine.end(stopped)
         if self.writer is not None:
             self.writer.stop()
             await self.loop.run_in_executor(None, self.writer.join)
 
-    async def _until_lost(self, links: list[Link]) -> None:
-        """Waits until the connections have sent what was queued, but not for ever."""
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.gather(*(link.closed() for link in links))
-        except TimeoutError:
-            for link in links:
-                link.abort()
-
-
-NODE_NAMED = frozenset({p.PEER_LIST, *range(p.VOTE_REQUEST, p.VOTE_RESPONSE + 1), *range(12, 16), 18, 19})
-"""Types whose frame name is their sender's node id (spec HELLO-8)."""
-
-KEEPS_CONNECTION = frozenset({"BAD_PAYLOAD"})
-"""Faults of a single frame, after which the next one is read all the same."""
-
-
-def check_node_id(node_id: str) -> None:
-    """Raises ValueError unless `node_id` can name a node (spec HELLO-5)."""
-    if not 1 <= len(node_id) <= p.NODE_ID_BYTES_MAX or not all(
-        c.isascii() and (c.isalnum() or c in "._:-") for c in node_id
-    ):
-        limit = p.NODE_ID_BYTES_MAX
-        msg = f"a node id is 1 to {limit} of the characters A-Z a-z 0-9 . _ : -, not {node_id!r:.100}"
-        raise ValueError(msg)
-
-
-def _default_node_id(address: Address) -> NodeId:
-    """The address a node is known by; a wildcard host names no node, so the machine's name stands for it."""
-    host = socket.gethostname() if address.is_wildcard else address.host
-    text = f"{host}:{address.port}"
-    return NodeId("".join(c if c.isascii() and (c.isalnum() or c in "._:-") else "-" for c in text)[-64:])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
 
 def _ref_parts(value: object) -> tuple[str, str] | None:
     """A ref as it crosses the wire; None for any other value."""
-    if isinstance(value, ActorRef) and value.node_id is not None:
-        return value.node_id, value.address
-    return None
+    if not isinstance(value, ActorRef):
+        return None
+    if value.node_id is None:
+        raise SerializationError(f"{value!r} belongs to a system without a cluster; no other node can reach it")
+    return value.node_id, value.address

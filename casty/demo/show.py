@@ -15,7 +15,7 @@ from casty.cluster.system import DistributedActorSystem
 from casty.demo.chat import ChatRoom, GetHistory, GetUsers, Join, Message
 from casty.demo.load import Load
 from casty.demo.process import NodeProcess
-from casty.demo.view import Row, Tally, open_view
+from casty.demo.view import LiveView, Row, Tally, open_view
 from casty.errors import ActorUnavailableError, AskTimeoutError
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 NODES = ("n1", "n2", "n3")
 PERIOD = 0.1
 """Seconds between two looks at the nodes."""
+
+PAUSE = 1.5
+"""Seconds between the acts, for whoever watches."""
 
 PATIENCE = 12.0
 """Seconds any one act may take."""
@@ -83,6 +86,7 @@ class _Show:
         self._statuses: dict[str, dict[str, Any]] = {}
         self._leaders: list[str] = []
         self._snapshots_installed = 0
+        self._pause = PAUSE if isinstance(view, LiveView) else 0.0
 
     async def play(self) -> str:
         looking = asyncio.create_task(self._look())
@@ -91,8 +95,11 @@ class _Show:
             await self._chat()
             self._load.start()
             await self._until(lambda: len(self._load.acknowledged) >= 300, "300 commands")
+            await asyncio.sleep(self._pause)
             await self._fail_over("catches up from the log", compact=False)
+            await asyncio.sleep(self._pause)
             await self._fail_over("catches up through a snapshot", compact=True)
+            await asyncio.sleep(self._pause)
             await self._load.stop()
             return await self._prove()
         finally:
@@ -127,6 +134,7 @@ class _Show:
         self._view.event(f"leader {victim} killed (SIGKILL, process {pid})", "bad")
         await self._until(lambda: self._leader() not in (None, victim), "another leader")
         self._view.event(f"{self._leader()} leads now, in term {self._term()}", "good")
+        await asyncio.sleep(self._pause)
         await self._until(lambda: len(self._load.acknowledged) >= before + 300, "300 more commands")
         self._view.event("the work went on: 300 more commands acknowledged without it")
         if compact:
@@ -149,19 +157,19 @@ class _Show:
 
     async def _prove(self) -> str:
         """All states are equal, and every acknowledged command is in them."""
-        await self._until(self._is_settled, "all nodes to apply everything")
-        digests = {who: (await self._ask(who, {"op": "digest"}))["sha256"] for who in NODES}
-        if len(set(digests.values())) != 1:
-            raise DemoFailedError(f"the states differ: {digests}")
         keys = sorted(self._load.acknowledged)
         there = [await self._are_there(keys[i : i + 200]) for i in range(0, len(keys), 200)]
         lost = [key for key, is_there in zip(keys, itertools.chain(*there), strict=True) if not is_there]
         if lost:
             raise DemoFailedError(f"{len(lost)} acknowledged commands were lost: {lost[:5]} …")
+        await self._until(self._is_settled, "all nodes to apply everything")
+        digests = {who: (await self._ask(who, {"op": "digest"}))["sha256"] for who in NODES}
+        if len(set(digests.values())) != 1:
+            raise DemoFailedError(f"the states differ: {digests}")
         index = self._statuses[NODES[0]]["last_applied"]
         return (
-            f"\n{len(self._load.acknowledged)} commands were acknowledged, and every one is there; "
-            f"{len(self._load.uncertain)} were under way when a leader died, and may or may not be.\n"
+            f"\n{len(self._load.acknowledged)} commands were acknowledged, and every one is there.\n"
+            f"{len(self._load.uncertain)} more were under way when a leader died, and may or may not be.\n"
             f"2 leaders were killed; {', '.join(self._leaders)} led in turn; "
             f"{self._snapshots_installed} node came back through a snapshot.\n"
             f"All {len(NODES)} nodes have the same state after entry {index}: {digests[NODES[0]][:16]}…"
@@ -194,10 +202,10 @@ class _Show:
 
     def _row(self, who: str) -> Row:
         if not self._nodes[who].is_running:
-            return Row(who, "killed", 0, 0, 0, 0)
+            return Row(who, "killed")
         status = self._statuses.get(who)
         if status is None:
-            return Row(who, "starting", 0, 0, 0, 0)
+            return Row(who, "starting")
         figures = (status[name] for name in ("term", "commit_index", "last_applied", "snapshot_index"))
         return Row(who, status["role"], *figures)
 

@@ -19,10 +19,10 @@ class Row:
     node_id: str
     state: str
     """leader, follower, candidate …, or what has become of the process."""
-    term: int
-    commit: int
-    applied: int
-    snapshot: int
+    term: int | None = None
+    commit: int | None = None
+    applied: int | None = None
+    snapshot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,29 @@ class PlainView:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._began = time.monotonic()
-        self._shown: tuple[tuple[str, str, int], ...] = ()
+        self._shown: list[str] = []
 
     def event(self, text: str, kind: str = "") -> None:
         self._out.write(f"{time.monotonic() - self._began:6.2f} s  {text}\n")
         self._out.flush()
 
     def update(self, rows: Sequence[Row], tally: Tally) -> None:
-        now = tuple((row.node_id, row.state, row.term) for row in rows)
+        now = [_in_words(row) for row in rows]
         if now != self._shown:
             self._shown = now
-            nodes = "   ".join(f"{who} {state} (term {term})" for who, state, term in now)
-            self.event(f"    {nodes}")
+            self.event("    " + "   ".join(now))
 
     def close(self) -> None:
         self._out.flush()
+
+
+def _in_words(row: Row) -> str:
+    term = f" (term {row.term})" if row.term is not None else ""
+    return f"{row.node_id} {row.state}{term}"
+
+
+def _figure(number: int | None) -> str:
+    return "–" if number is None else str(number)
 
 
 _COLOURS = {
@@ -124,7 +132,8 @@ class LiveView:
         for row in self._rows:
             colour = _COLOURS.get(row.state, "")
             mark = "●" if row.state == "leader" else "✗" if row.state == "killed" else "○"
-            figures = f"{row.term:>6}{row.commit:>9}{row.applied:>9}{row.snapshot:>10}"
+            figures = f"{_figure(row.term):>6}{_figure(row.commit):>9}"
+            figures += f"{_figure(row.applied):>9}{_figure(row.snapshot):>10}"
             lines.append(f"  {row.node_id:<6}{colour}{mark} {row.state:<13}{_OFF}{figures}")
         done = self._tally
         lines += [

@@ -16,7 +16,7 @@ from casty.wire.frames import encode_frame
 from casty.wire.packing import is_array, is_map, is_packed_map, pack, split_map
 from casty.wire.raft_codec import decode_raft, encode_raft
 from casty.wire.schema import NODE_ID_FORM, Shape, bad_payload, check_whole, is_node_id, unpacked
-from casty.wire.words import shown
+from casty.wire.words import packable, shown
 
 if TYPE_CHECKING:
     from casty.raft.messages import Message as RaftMessage
@@ -167,17 +167,15 @@ class MessageCodec:
             case AskResponse(id, value, None):
                 return self._frame(p.ASK_RES, "", self._encode_around({"id": id, "value": value}, value))
             case AskResponse(id, _, code, error_type, text):
-                return self._frame(
-                    p.ASK_RES, "", pack(_present(id=id, code=code, error_type=error_type, text=text))
-                )
+                fields = _present(id=id, code=code, error_type=error_type, text=text and packable(text))
+                return self._frame(p.ASK_RES, "", pack(fields))
             case ActorMessage(actor, value):
                 return self._frame(p.ACTOR_MSG, actor, self._values.encode(value))
             case LookupRequest(actor, id):
                 return self._frame(p.LOOKUP_REQ, actor, pack({"id": id}))
             case LookupResponse(actor, id, found, actor_class):
-                return self._frame(
-                    p.LOOKUP_RES, actor, pack(_present(id=id, found=found, actor_class=actor_class))
-                )
+                fields = _present(id=id, found=found, actor_class=actor_class)
+                return self._frame(p.LOOKUP_RES, actor, pack(fields))
             case Ping(id, pong):
                 return self._frame(p.PING, "", pack({"id": id, "pong": pong}))
             case Peers(node_id, peers):
@@ -186,7 +184,7 @@ class MessageCodec:
             case Hello():
                 return self._frame(p.PEER_LIST, message.node_id, _hello_payload(message))
             case ErrorFrame(code, rule, text):
-                return self._frame(p.ERROR, "", pack({"code": code, "rule": rule, "text": text}))
+                return self._frame(p.ERROR, "", pack({"code": code, "rule": rule, "text": packable(text)}))
             case Heartbeat():
                 return self._frame(p.HEARTBEAT, "", pack(None))
             case _:

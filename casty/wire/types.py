@@ -31,6 +31,8 @@ class TypeRegistry:
     """
 
     def __init__(self, trusted_modules: Iterable[str] | None = None) -> None:
+        if isinstance(trusted_modules, str):  # an iterable, too, of names of one letter
+            raise TypeError(f"trusted_modules must be a collection of names, not {trusted_modules!r}")
         self._trusted = None if trusted_modules is None else tuple(trusted_modules)
         self._packages: set[str] = set()
         self._admitted: dict[str, type] = {}

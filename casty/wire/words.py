@@ -13,6 +13,11 @@ def clipped(text: str) -> str:
     return text if len(text) <= 2 * SHOWN_MAX else f"{text[: 2 * SHOWN_MAX]}…"
 
 
+def packable(text: str) -> str:
+    """The text of an exception, which may hold halves of surrogate pairs; they are escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def shown(value: object) -> str:
     """The value as JSON people would name it; of something large, only what it is."""
     content: Any = value

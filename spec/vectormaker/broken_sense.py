@@ -136,7 +136,7 @@ def in_message(id: str, value: Value, comment: str, rule: str, code: str) -> Any
     return invalid(f"BAD-VALUE-{id}", frame(1, "echo", value), comment, rule, stage="semantic", error=code)
 
 
-POPEN = extension(1, array(text("subprocess:Popen"), fields(args=array(text("touch"), text("/tmp/canary")))))
+POPEN = extension(1, array(text("subprocess:Popen"), fields(args=array(text("touch"), text("canary")))))
 
 VALUES = Group(
     "invalid/values.json",

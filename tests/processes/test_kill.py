@@ -38,22 +38,25 @@ class Member:
 
     @classmethod
     async def start(cls, node_id: str, folder: Path, seed: str, *, loads: bool) -> Self:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.processes.member",
-            node_id,
-            str(folder / node_id),
-            seed,
-            "load" if loads else "idle",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=1 << 26,
-        )
+        log = folder / f"{node_id}.log"
+        with log.open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tests.processes.member",
+                node_id,
+                str(folder / node_id),
+                seed,
+                "load" if loads else "idle",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                limit=1 << 26,
+            )
         member = cls(process)
         async with asyncio.timeout(30):
             await member._ready.wait()
+        assert member.address, f"{node_id} did not start:\n{log.read_text()[-2000:]}"
         return member
 
     async def kill(self) -> None:
@@ -83,6 +86,7 @@ class Member:
                     self._state.set_result(json.loads(rest))
                 case _:
                     pass
+        self._ready.set()  # or it never will be
 
 
 async def start_all(folder: Path, *, loads: bool) -> list[Member]:
@@ -118,8 +122,8 @@ def journals(folder: Path) -> dict[str, Journal]:
 
 
 def check_journals(found: dict[str, Journal]) -> set[str]:
-    """COMMIT-3: in every run the indexes rise by one, from the start or a snapshot, and what is at an index is the
-    same everywhere. A no-op has an index but is not shown: a step may be wider where nobody was shown more.
+    """COMMIT-3: in every run the indexes rise by one, from the start or a snapshot, and what is at an index is
+    the same everywhere. A no-op has an index but is not shown: a step may be wider where nobody was shown more.
     """
     command_at: dict[int, str] = {}
     for name, journal in found.items():

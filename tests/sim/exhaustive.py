@@ -75,7 +75,7 @@ class Search:
                     if after not in came_from:
                         came_from[after] = (scene, what)
                         following.append(after)
-                        self._check(scene, after, came_from)
+                        self._check(after, came_from)
             frontier = following
         self.scenes = len(came_from)
         self.founded = sum(bool(scene.founded) for scene in came_from)
@@ -190,8 +190,8 @@ class Search:
                 founded |= {(lone.configuration.members, lone.configuration.cluster_id)}
         return Scene(servers, mail, scene.left, leaders, founded)
 
-    def _check(self, before: Scene, scene: Scene, came_from: dict[Scene, tuple[Scene, str] | None]) -> None:
-        problem = self._problem(scene) if scene.leaders != before.leaders or scene.founded else None
+    def _check(self, scene: Scene, came_from: dict[Scene, tuple[Scene, str] | None]) -> None:
+        problem = self._problem(scene) if scene.leaders else None
         if problem is not None:
             raise Violation(problem, "\n".join(_history(came_from, scene)))
 
@@ -200,6 +200,8 @@ class Search:
         terms = [(members, term) for members, term, _ in scene.leaders]
         if len(set(terms)) < len(terms):
             return "two leaders in a term"
+        if not all(self._is_bound(scene, members) for members, _ in terms):
+            return "a leader by a list that is not locked"
         named = [server for members, _ in scene.founded for server in members]
         if len(set(named)) < len(named):
             return "two entries 1 committed"
@@ -211,6 +213,11 @@ class Search:
             if not self._is_kept(scene, members, cluster_id):
                 return "a committed entry 1 is lost"
         return None
+
+    def _is_bound(self, scene: Scene, members: Members) -> bool:
+        """Everybody on a leader's list is bound to it for ever, durably (spec FORM-3, FORM-5)."""
+        lone = [self._at(scene, machine) for machine in range(len(scene.servers))]
+        return all(one.disk.hard_state.lock == members for one in lone if one.me in members)
 
     def _is_kept(self, scene: Scene, members: Members, cluster_id: ClusterId) -> bool:
         """A majority of the list has it durably, where the lost disks count as if they were still there."""

@@ -7,13 +7,15 @@ import pytest
 from tests.sim.exhaustive import Bounds, Search
 
 
+@pytest.mark.timeout(300)  # ten times what it takes: a loaded machine is no failure
 @pytest.mark.parametrize(
     "bounds",
     [
-        Bounds(size=2, timeouts=2, crashes=1, lost_disks=1),
+        Bounds(size=2, timeouts=2, crashes=1, lost_disks=1, depth=13),
         Bounds(size=2, timeouts=2, doubles=1, depth=11),
         Bounds(size=2, timeouts=2, crashes=1, lost_disks=1, doubles=1, depth=10),
         Bounds(size=3, timeouts=1),
+        Bounds(size=3, timeouts=2, depth=13),
     ],
     ids=str,
 )

@@ -35,6 +35,7 @@ def run_or_fail(seeds: range) -> Counter[str]:
     return counts
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_PER_CHUNK))
 def test_every_seed_keeps_every_rule(first: int) -> None:
     counts = run_or_fail(range(first, first + SEEDS_PER_CHUNK))
@@ -43,6 +44,7 @@ def test_every_seed_keeps_every_rule(first: int) -> None:
     assert counts["below the floor: live"] <= 2, "live runs reach the floor, but for those of one server"
 
 
+@pytest.mark.timeout(300)  # ten times what it takes: a loaded machine is no failure
 def test_the_seeds_meet_every_kind_of_fault() -> None:
     """A simulation that stopped producing something would stop finding what depends on it."""
     counts = run_or_fail(range(SEEDS, SEEDS + 40))

@@ -354,6 +354,13 @@ def test_a_fault_becomes_the_error_frame_that_answers_it() -> None:
     assert codec.decode(frame_of(sent)) == ErrorFrame("BAD_PAYLOAD", "PAYLOAD-2", "PING.pong is missing")
 
 
+def test_a_text_that_is_none_does_not_keep_an_error_from_being_told() -> None:
+    """MSG-3: an exception may say anything, even half a surrogate pair."""
+    codec = new_node().messages
+    for message in (AskResponse(1, code="ACTOR_FAILED", text="\ud800!"), ErrorFrame("X", "X-1", "\ud800!")):
+        assert getattr(codec.decode(frame_of(codec.encode(message))), "text", None) == "\\ud800!"
+
+
 def test_two_systems_of_one_process_share_nothing() -> None:
     """VALUE-2: what one admits, the other may not."""
     registry = TypeRegistry(())

@@ -84,6 +84,12 @@ def test_trusted_modules_are_trusted_and_no_others() -> None:
         assert not admits(registry, Add)
 
 
+def test_a_single_name_is_not_taken_for_its_letters() -> None:
+    """VALUE-2: trust is given on purpose."""
+    with pytest.raises(TypeError, match="must be a collection of names, not 'tests'"):
+        TypeRegistry("tests")
+
+
 def test_with_no_trusted_modules_the_registry_decides() -> None:
     """VALUE-2: (), and what was registered or is part of a spawned actor's messages."""
     registry = TypeRegistry(())

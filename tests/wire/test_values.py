@@ -255,6 +255,17 @@ def test_without_refs_a_ref_is_like_any_other_object() -> None:
         ValueCodec(TypeRegistry()).encode(Ref("n1", "a"))
 
 
+def test_a_ref_that_leads_nowhere_cannot_be_sent() -> None:
+    """VALUE-5: such as one of a system without a node."""
+    here = Ref("n1", "a")
+    codec = ValueCodec(TypeRegistry(), ref_parts=lambda value: here.parts if value is here else None)
+    assert codec.encode([here])
+    with pytest.raises(
+        SerializationError, match=r"cannot send Ref\('n2', 'b'\), which no other node could reach"
+    ):
+        codec.encode(Ref("n2", "b"))
+
+
 def test_a_copy_is_what_another_node_would_get() -> None:
     """VALUE-1: equal, and shared in no part; what it refuses, a remote actor could not be sent either."""
     order = Order(1, [Item("tea", 2.5)])

@@ -1,0 +1,1 @@
+"""Nodes that talk to each other, and to peers that do not play by the rules."""

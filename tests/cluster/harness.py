@@ -1,0 +1,119 @@
+"""Clusters in one process, on ports of the system's choice and with short timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from casty import DistributedActorSystem
+from casty.cluster.replication import LogReplicationMixin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+BOUND = 20.0
+"""Seconds within which whatever is waited for has happened, even on a machine with much else to do."""
+
+
+def node(*seeds: object, size: int = 3, host: str = "127.0.0.1", **options: Any) -> DistributedActorSystem:
+    """A node that has not been started, with seeds given as addresses or as nodes."""
+    addresses = [str(seed.listen if isinstance(seed, DistributedActorSystem) else seed) for seed in seeds]
+    options.setdefault("heartbeat_interval", 0.05)
+    options.setdefault("election_timeout", 0.25)
+    return DistributedActorSystem(host, options.pop("port", 0), addresses, size, **options)
+
+
+def client(*seeds: object, **options: Any) -> DistributedActorSystem:
+    """A node that has no part in Raft."""
+    return node(*seeds, member=False, **options)
+
+
+@contextlib.asynccontextmanager
+async def cluster(
+    count: int = 3, *, each: Callable[[int], dict[str, Any]] | None = None, **options: Any
+) -> AsyncIterator[list[DistributedActorSystem]]:
+    """A cluster that has formed; each node but the first has the first for a seed. `each` gives more options."""
+    async with contextlib.AsyncExitStack() as stack:
+        nodes: list[DistributedActorSystem] = []
+        for number in range(count):
+            more = each(number) if each is not None else {}
+            name = {"node_id": f"n{number + 1}"}
+            started = node(*nodes[:1], size=count, **{**name, **options, **more})
+            nodes.append(await stack.enter_async_context(started))
+        for each_node in nodes:
+            await each_node.wait_ready(BOUND)
+        await meshed(*nodes)
+        yield nodes
+
+
+@contextlib.asynccontextmanager
+async def pair(**options: Any) -> AsyncIterator[tuple[DistributedActorSystem, DistributedActorSystem]]:
+    """Two nodes without Raft that have reached each other."""
+    async with (
+        client(node_id="a", **options) as a,
+        client(a, node_id="b", **options) as b,
+    ):
+        await meshed(a, b)
+        yield a, b
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """Lets the loop turn until the condition holds."""
+    try:
+        async with asyncio.timeout(BOUND):
+            while not condition():
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise AssertionError(f"not within {BOUND} s: {what or condition}") from None
+
+
+async def within[T](awaitable: Awaitable[T], seconds: float = BOUND) -> T:
+    """The result, within a bound that nothing healthy comes near."""
+    async with asyncio.timeout(seconds):
+        return await awaitable
+
+
+async def meshed(*nodes: DistributedActorSystem) -> None:
+    """Waits until each node has dialled all others."""
+
+    def reached(here: DistributedActorSystem) -> set[str]:
+        return {who for (who, lane), link in here.links.dialled.items() if lane == "actor" and link.is_open}
+
+    names = {each.identity.node_id for each in nodes}
+    await until(
+        lambda: all(names <= reached(each) | {each.identity.node_id} for each in nodes),
+        f"all of {sorted(names)} connected",
+    )
+
+
+async def leader_of(nodes: Iterable[DistributedActorSystem]) -> DistributedActorSystem:
+    """The node that leads, once all of them agree on it."""
+    nodes = list(nodes)
+
+    def agreed() -> list[DistributedActorSystem]:
+        leaders = [each for each in nodes if each.is_leader]
+        return leaders if {each.leader_id for each in nodes} == {x.node_id for x in leaders} else []
+
+    await until(lambda: len(agreed()) == 1, "one leader")
+    return agreed()[0]
+
+
+async def append(nodes: Iterable[DistributedActorSystem], command: object) -> DistributedActorSystem:
+    """Has the command committed by whoever leads, and returns that node."""
+    while True:
+        leader = await leader_of(nodes)
+        if await leader.append_command(command, timeout=BOUND):
+            return leader
+
+
+class Recorder:
+    """A state machine that is the list of its commands."""
+
+    def __init__(self, *nodes: LogReplicationMixin) -> None:
+        self.commands: list[Any] = []
+        for each in nodes:
+            each.set_apply_callback(self.apply)
+
+    def apply(self, command: Any) -> None:
+        self.commands.append(command)

@@ -1,0 +1,108 @@
+"""The dictionary by itself: the same commands give the same state, everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from casty.kv import BadRequestError, KeyValue, checked
+
+
+def test_only_the_fields_of_an_op_are_kept() -> None:
+    """KV-1: whatever else a request holds is not replicated."""
+    request = {"op": "get", "key": "k", "value": 1, "more": []}
+    assert checked(request) == {"op": "get", "key": "k"}
+    for value in (None, True, -(1 << 63), (1 << 64) - 1, 1.5, "", b"x"):
+        assert checked({"op": "put", "key": "", "value": value})["value"] is value
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (1, "a request is a map with an op, not int"),
+        ({"op": 1}, "not 1"),
+        ({"op": ["put"]}, "op must be one of"),
+        ({"op": "cas", "key": "k"}, "cas needs expect and value"),
+        ({"op": "cas", "key": "k", "expect": {}, "value": 1}, "expect must be nil, bool"),
+        ({"op": "put", "key": b"k", "value": 1}, "a key is a str, not bytes"),
+        ({"op": "put", "key": "k", "value": 1 << 64}, "does not fit 64 bits"),
+        ({"op": "incr", "key": "k", "value": -(1 << 63) - 1}, "does not fit 64 bits"),
+    ],
+)
+def test_a_request_that_makes_no_sense_says_why(request_: object, words: str) -> None:
+    """KV-2."""
+    with pytest.raises(BadRequestError, match=words):
+        checked(request_)
+
+
+def _apply(state: KeyValue, op: str, key: str = "k", **fields: Any) -> Any:
+    return state.apply({"op": op, "key": key, **fields})
+
+
+@pytest.mark.parametrize(
+    ("before", "op", "value", "words"),
+    [
+        ("text", "incr", 1, "incr needs a number, but the value is a str"),
+        (True, "incr", 1, "the value is a bool"),
+        (1, "incr", "1", "incr adds a number, not a str"),
+        (1, "incr", True, "not a bool"),
+        ((1 << 64) - 1, "incr", 1, "the sum 18446744073709551616 does not fit"),
+        (1, "append", "x", "append joins str to str, not str to int"),
+        ("x", "append", 1, "not int to str"),
+        (b"x", "append", "x", "to bytes"),
+    ],
+)
+def test_what_the_state_does_not_allow_changes_nothing(before: Any, op: str, value: Any, words: str) -> None:
+    """KV-2: refused by every node alike."""
+    state = KeyValue()
+    _apply(state, "put", value=before)
+    digest = state.digest()
+    with pytest.raises(BadRequestError, match=words):
+        _apply(state, op, value=value)
+    assert state.digest() == digest
+    assert state.get("k") == before
+
+
+def test_equal_means_of_the_same_kind() -> None:
+    """spec/launch.md: a cas that expects 1 does not take True for it."""
+    state = KeyValue()
+    _apply(state, "put", value=1)
+    assert not _apply(state, "cas", expect=True, value="no")
+    assert not _apply(state, "cas", expect=1.0, value="no")
+    assert _apply(state, "cas", expect=1, value=None)
+    assert _apply(state, "cas", expect=None, value=2)
+    assert not _apply(state, "cas", "absent", expect=0, value="no")
+    assert _apply(state, "cas", "absent", expect=None, value="yes")
+    assert len(state) == 2
+
+
+def test_snapshot_and_digest_depend_on_the_state_alone() -> None:
+    """KV-3: not on the order in which it came to be."""
+    one, two = KeyValue(), KeyValue()
+    for key in ("a", "b"):
+        _apply(one, "put", key, value=key)
+    for key in ("b", "a", "c"):
+        _apply(two, "put", key, value=key)
+    assert one.digest() != two.digest()
+    assert _apply(two, "delete", "c")
+    assert one.snapshot() == two.snapshot()
+    three = KeyValue()
+    _apply(three, "put", "old", value=1)
+    three.restore(one.snapshot())
+    assert three.digest() == one.digest()
+    assert three.get("old") is None
+
+
+def test_an_unknown_op_in_the_log_is_refused() -> None:
+    """KV-2: a later version may have more of them."""
+    with pytest.raises(BadRequestError, match="unknown op 'fly'"):
+        _apply(KeyValue(), "fly")
+
+
+def test_sums_that_floats_cannot_hold_are_refused() -> None:
+    """KV-2: an integer too large for a float and a float have no sum."""
+    state = KeyValue()
+    _apply(state, "put", value=1.5)
+    assert _apply(state, "incr", value=1) == 2.5
+    assert _apply(state, "incr", "none", value=2) == 2
