@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from casty.actor import ActorRef
 from casty.dead_letters import DeadLetter, DeadLetters
 from casty.errors import ActorNotFoundError, SystemStoppedError
 from casty.message_types import class_name
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from casty.actor import Actor, ActorRef
+    from casty.actor import Actor
     from casty.cluster.system import DistributedActorSystem
 
 logger = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ class ActorSystem:
         # Only tests copy; everybody else is spared the import.
         from casty.wire.payload import copy_value
 
-        return copy_value(message)
+        return copy_value(message, keep=ActorRef)
 
 
 def check_class(name: str, expected: type[Actor[Any]] | None, found: str) -> None:

@@ -1,83 +1,123 @@
-"""One timer that can be moved."""
+"""One timer that can be moved, on a loop whose time a test turns."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 from casty.cluster.alarm import Alarm
-from tests.support import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Handle:
+    def __init__(self, when: float) -> None:
+        self._when = when
+        self.is_cancelled = False
+
+    def when(self) -> float:
+        return self._when
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class Clock:
+    """What an alarm needs of a loop."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[Handle, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., None], *args: Any) -> Handle:
+        handle = Handle(when)
+        self.timers.append((handle, lambda: callback(*args)))
+        return handle
+
+    def turn_to(self, now: float) -> None:
+        """Lets time pass; as asyncio does, a timer may fire a hair too early."""
+        self.now = now
+        due = [timer for timer in self.timers if timer[0].when() <= now + 1e-9]
+        self.timers = [timer for timer in self.timers if timer not in due]
+        for handle, fire in due:
+            if not handle.is_cancelled:
+                fire()
+
+    @property
+    def armed(self) -> int:
+        return sum(not handle.is_cancelled for handle, _ in self.timers)
+
+
+def made() -> tuple[Clock, asyncio.AbstractEventLoop, Alarm, list[float]]:
+    clock = Clock()
+    rang: list[float] = []
+    return clock, cast("asyncio.AbstractEventLoop", clock), Alarm(lambda: rang.append(clock.now)), rang
 
 
 def test_an_alarm_rings_once_at_the_time_it_was_last_set_to() -> None:
-    """ELECT-2: moved later and earlier, never too early."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        rang: list[float] = []
-        alarm = Alarm(lambda: rang.append(loop.time()))
-        begun = loop.time()
-        alarm.set(loop, begun + 0.02)
-        alarm.set(loop, begun + 0.06)
-        await asyncio.sleep(0.03)
-        assert rang == []
-        await asyncio.sleep(0.06)
-        assert len(rang) == 1
-        assert rang[0] >= begun + 0.06
-        alarm.set(loop, begun + 99)
-        alarm.set(loop, loop.time() + 0.01)
-        await asyncio.sleep(0.03)
-        assert len(rang) == 2
-
-    run(main())
+    """ELECT-2: moved later costs no new timer; moved earlier it is earlier; it never rings too early."""
+    clock, loop, alarm, rang = made()
+    alarm.set(loop, 2.0)
+    alarm.set(loop, 6.0)
+    assert len(clock.timers) == 1
+    clock.turn_to(3.0)
+    assert rang == []
+    clock.turn_to(6.0 - 1e-10)
+    assert rang == []
+    clock.turn_to(6.0)
+    clock.turn_to(7.0)
+    assert rang == [6.0]
+    alarm.set(loop, 99.0)
+    alarm.set(loop, 8.0)
+    assert clock.armed == 1
+    clock.turn_to(8.0)
+    clock.turn_to(100.0)
+    assert rang == [6.0, 8.0]
 
 
-def test_an_alarm_can_be_taken_back_and_hastened() -> None:
-    """None means never; `hasten` moves it earlier only."""
+def test_an_alarm_can_be_taken_back() -> None:
+    """None means never; `cancel` lets go of the loop, too."""
+    clock, loop, alarm, rang = made()
+    alarm.set(loop, 1.0)
+    alarm.set(loop, None)
+    clock.turn_to(2.0)
+    alarm.set(loop, 3.0)
+    alarm.cancel()
+    alarm.cancel()
+    assert clock.armed == 0
+    clock.turn_to(4.0)
+    assert rang == []
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        rang: list[int] = []
-        alarm = Alarm(lambda: rang.append(1))
-        now = loop.time()
-        alarm.set(loop, now + 0.01)
-        alarm.set(loop, None)
-        await asyncio.sleep(0.03)
-        assert rang == []
-        alarm.set(loop, loop.time() + 0.01)
-        alarm.cancel()
-        alarm.cancel()
-        await asyncio.sleep(0.03)
-        assert rang == []
-        alarm.hasten(loop, loop.time() + 0.02)
-        alarm.hasten(loop, loop.time() + 99)
-        await asyncio.sleep(0.05)
-        assert rang == [1]
-        alarm.set(loop, loop.time() + 99)
-        alarm.hasten(loop, loop.time())
-        await asyncio.sleep(0.02)
-        assert rang == [1, 1]
 
-    run(main())
+def test_an_alarm_can_be_hastened_but_not_delayed() -> None:
+    """PEER-5: many failures in a row are followed up once, and soon."""
+    clock, loop, alarm, rang = made()
+    alarm.hasten(loop, 2.0)
+    alarm.hasten(loop, 9.0)
+    clock.turn_to(2.0)
+    alarm.set(loop, 99.0)
+    alarm.hasten(loop, 3.0)
+    clock.turn_to(3.0)
+    clock.turn_to(99.0)
+    assert rang == [2.0, 3.0]
 
 
 def test_an_alarm_may_be_set_while_it_rings() -> None:
     """The core sets it after each step."""
+    clock = Clock()
+    loop = cast("asyncio.AbstractEventLoop", clock)
+    rang: list[float] = []
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
-        rang: list[int] = []
+    def ring() -> None:
+        rang.append(clock.now)
+        alarm.set(loop, clock.now + 1)
 
-        def ring() -> None:
-            rang.append(1)
-            if len(rang) < 3:
-                alarm.set(loop, loop.time())
-            else:
-                done.set_result(None)
-
-        alarm = Alarm(ring)
-        alarm.set(loop, loop.time() - 1)
-        await done
-        assert rang == [1, 1, 1]
-
-    run(main())
+    alarm = Alarm(ring)
+    alarm.set(loop, 0.0)
+    for now in range(3):
+        clock.turn_to(float(now))
+    assert rang == [0.0, 1.0, 2.0]

@@ -33,7 +33,12 @@ def test_these_two_may_talk(hello: Hello, cluster_id: ClusterId | None) -> None:
 @pytest.mark.parametrize(
     ("hello", "code", "rule", "words"),
     [
-        (replace(THEM, version=2), "VERSION_MISMATCH", "HELLO-4", "speaks version 2 of the protocol, this node 1"),
+        (
+            replace(THEM, version=2),
+            "VERSION_MISMATCH",
+            "HELLO-4",
+            "speaks version 2 of the protocol, this node 1",
+        ),
         (replace(THEM, cluster="x"), "CLUSTER_MISMATCH", "HELLO-4", "cluster 'x', this node to 'casty'"),
         (replace(THEM, cluster_id=TWO), "CLUSTER_MISMATCH", "HELLO-4", f"id {TWO.hex()}"),
         (replace(THEM, boot_id=ME.boot_id), "SELF_CONNECTION", "HELLO-6", "me dialled itself"),

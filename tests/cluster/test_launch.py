@@ -53,7 +53,9 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def started(*arguments: str, stdin: int = asyncio.subprocess.PIPE, **environment: str) -> AsyncIterator[Process]:
+async def started(
+    *arguments: str, stdin: int = asyncio.subprocess.PIPE, **environment: str
+) -> AsyncIterator[Process]:
     """`casty node` with these arguments."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -76,7 +78,10 @@ def test_the_ready_line_sigterm_and_who_it_is_again(tmp_path: Path) -> None:
     """LAUNCH-2, LAUNCH-3, LAUNCH-4, LAUNCH-6, KV-1: one line on standard output, and status 0."""
 
     async def main() -> None:
-        data, size = ("--data-dir", str(tmp_path / "d")), ("--size", "1", "--election-ms", "100", "--heartbeat-ms", "30")
+        data, size = (
+            ("--data-dir", str(tmp_path / "d")),
+            ("--size", "1", "--election-ms", "100", "--heartbeat-ms", "30"),
+        )
         async with started("--node-id", "n1", *data, *size) as node:
             ready = await node.ready()
             assert ready == {
@@ -199,17 +204,25 @@ def _started_with(*arguments: str, **environment: str) -> Settings:
 def test_settings_come_from_the_command_line_the_file_and_the_environment(tmp_path: Path) -> None:
     """LAUNCH-1: in this order; an empty value is none."""
     file = tmp_path / "config.json"
-    file.write_text(json.dumps({"n": 5, "cluster": "f", "seeds": ["a:1", "b:2"], "unknown": 1, "heartbeat_ms": 20}))
-    environment = {"CF_CONFIG": str(file), "CF_N": "7", "CF_SEEDS": "c:3", "CF_ELECTION_MS": "99", "CF_HOST": ""}
+    file.write_text(
+        json.dumps({"n": 5, "cluster": "f", "seeds": ["a:1", "b:2"], "unknown": 1, "heartbeat_ms": 20})
+    )
+    environment = {
+        "CF_CONFIG": str(file),
+        "CF_N": "7",
+        "CF_SEEDS": "c:3",
+        "CF_ELECTION_MS": "99",
+        "CF_HOST": "",
+    }
     settings = _started_with("--size", "4", "--port", "12", **environment)
     assert settings == Settings(
         n=4, cluster="f", seeds=["a:1", "b:2"], heartbeat_ms=20, election_ms=99, port=12, host="127.0.0.1"
     )
     every = {f"CF_{name.upper()}": "" for name in Settings.__dataclass_fields__}
     assert _started_with("--data-dir", "", "--advertise", "", **every) == Settings()
-    assert _started_with(CF_CAPS="a,,b", CF_SEEDS="x:1,", CF_EXIT_ON_EOF="1", CF_SNAPSHOT_EVERY="9") == Settings(
-        caps=["a", "b"], seeds=["x:1"], exit_on_eof=True, snapshot_every=9
-    )
+    assert _started_with(
+        CF_CAPS="a,,b", CF_SEEDS="x:1,", CF_EXIT_ON_EOF="1", CF_SNAPSHOT_EVERY="9"
+    ) == Settings(caps=["a", "b"], seeds=["x:1"], exit_on_eof=True, snapshot_every=9)
 
 
 @pytest.mark.parametrize(

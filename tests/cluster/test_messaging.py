@@ -820,7 +820,7 @@ def test_asks_never_hold_up_raft() -> None:
     """MSG-6: a leader stays one while actors are asked for all they are worth."""
 
     async def main() -> None:
-        async with cluster() as nodes:
+        async with cluster(election_timeout=0.8) as nodes:
             leader = next(node for node in nodes if node.is_leader)
             other = next(node for node in nodes if node is not leader)
             await leader.spawn(Echo, name="echo")

@@ -274,7 +274,7 @@ def test_ten_thousand_bogus_addresses_cost_little() -> None:
     """PEER-5 (conformance D-05): dials under way and addresses remembered are bounded; Raft goes on."""
 
     async def main() -> None:
-        async with cluster() as nodes:
+        async with cluster(election_timeout=0.8) as nodes:
             leader = await leader_of(nodes)
             raft = leader.raft
             assert raft is not None
@@ -437,7 +437,7 @@ def test_a_connection_that_refuses_is_tried_again() -> None:
 
 def test_a_hello_has_a_size_and_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """HELLO-3: 4,096 bytes are accepted, one more is not, and a stranger does not stay for ever."""
-    monkeypatch.setattr(peer_module, "HELLO_SECONDS", 0.05)
+    monkeypatch.setattr(peer_module, "HELLO_SECONDS", 0.4)
 
     async def main() -> None:
         async with client(node_id="a") as a:
@@ -459,7 +459,7 @@ def test_a_hello_has_a_size_and_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
                 request = frame(p.LOOKUP_REQ, "x", {"id": 9})
                 peer.send(request[:5])
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.15):
+                    async with asyncio.timeout(0.5):
                         await peer.next()
                 peer.send(request[5:])
                 assert (await peer.next()).payload == {"id": 9, "found": False}
@@ -543,7 +543,7 @@ def test_a_node_id_goes_to_the_newcomer_when_its_holder_is_silent(monkeypatch: p
 
 def test_of_two_newcomers_only_one_gets_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """HELLO-7: who came second is measured against who has just won."""
-    monkeypatch.setattr(peer_module, "CONTEST_SECONDS", 0.1)
+    monkeypatch.setattr(peer_module, "CONTEST_SECONDS", 0.5)
 
     async def main() -> None:
         async with client(node_id="a") as a, peer_of(a), peer_of(a, greet=False) as one:
@@ -609,7 +609,7 @@ def test_a_ping_is_answered_at_once() -> None:
 def test_who_is_silent_is_pinged_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """PEER-9: who answers stays."""
     monkeypatch.setattr(peer_module, "SWEEP_SECONDS", 0.02)
-    monkeypatch.setattr(peer_module, "DEAD_SECONDS", 0.3)
+    monkeypatch.setattr(peer_module, "DEAD_SECONDS", 1.0)
 
     async def main() -> None:
         async with client(node_id="a") as a, peer_of(a, "silent") as silent, peer_of(a, "alive") as alive:

@@ -178,7 +178,7 @@ def test_a_slow_callback_delays_the_appender_and_costs_no_election() -> None:
     """MSG-6, COMMIT-4: callbacks do not run in the step path."""
 
     async def main() -> None:
-        async with cluster() as nodes:
+        async with cluster(election_timeout=0.8) as nodes:
             leader = await leader_of(nodes)
             assert leader.raft is not None
             term = leader.raft.status().term
@@ -191,7 +191,7 @@ def test_a_slow_callback_delays_the_appender_and_costs_no_election() -> None:
                 each.set_apply_callback(apply)
             appending = asyncio.create_task(leader.append_command("x", timeout=None))
             await until(lambda: leader.commit_index == 2)
-            await asyncio.sleep(0.6)  # longer than an election timeout
+            await asyncio.sleep(1.7)  # longer than any election timeout
             assert not appending.done()
             assert leader.raft.status().term == term
             free.set()

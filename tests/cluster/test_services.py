@@ -93,7 +93,10 @@ def test_what_makes_no_sense_certainly_had_no_effect() -> None:
                 ({"op": "put", "key": "k"}, "put needs value"),
                 ({"op": "put", "key": 1, "value": 1}, "a key is a str, not int"),
                 ({"op": "put", "key": "k", "value": []}, "value must be nil"),
-                ({"op": "put", "key": "k", "value": msgpack.ExtType(13, b"\x01" + bytes(8))}, "does not fit 64 bits"),
+                (
+                    {"op": "put", "key": "k", "value": msgpack.ExtType(13, b"\x01" + bytes(8))},
+                    "does not fit 64 bits",
+                ),
                 ({"op": "put", "key": "k", "value": bytes(1 << 24)}, ""),
             ):
                 if words:
@@ -160,11 +163,11 @@ def test_echo_and_sleep_do_what_they_are_called() -> None:
             for value in (None, 42, {"a": [b"x"]}, 1.5):
                 assert (await peer.ask("$echo", value))["value"] == value
             begun = asyncio.get_running_loop().time()
-            for number in range(10):
+            for number in range(50):
                 peer.say(p.ASK_REQ, "$sleep", {"id": number, "message": 0.2})
-            for number in range(10):
+            for number in range(50):
                 assert (await peer.answer(number)).payload["value"] == 0.2
-            assert asyncio.get_running_loop().time() - begun < 1.9
+            assert asyncio.get_running_loop().time() - begun < 9
             for nonsense in (-1, "x", True, 1e9, None):
                 assert (await peer.ask("$sleep", nonsense))["error_type"] == "ValueError"
             assert (await peer.ask("$sleep", 0))["value"] == 0

@@ -249,5 +249,8 @@ def test_certificates_that_become_unusable_are_tried_again(
 def test_a_connection_without_a_certificate_has_no_names() -> None:
     """HELLO-9."""
     assert certificate_names(None) == set()
-    fields: dict[str, Any] = {"subject": ((("commonName", "n"), ("country", "x")),), "subjectAltName": (("DNS", "m"),)}
+    fields: dict[str, Any] = {
+        "subject": ((("commonName", "n"), ("country", "x")),),
+        "subjectAltName": (("DNS", "m"),),
+    }
     assert certificate_names(fields) == {"n", "m"}
