@@ -61,7 +61,6 @@ class Durable:
         self.dirty_from = first if self.dirty_from is None else min(self.dirty_from, first)
         before = Index(first - 1)
         self.index = min(self.index, before)
-        self.written_index = min(self.written_index, before)
         for write in self.pending:
             write.last_index = min(write.last_index, before)
 

@@ -115,8 +115,8 @@ def _conclude(state: State) -> None:
         become_leader(state, poll.members)
         return
     choice = ballot(state)
-    if choice is not None and choice.members == poll.members:
-        campaign(state, choice)
+    assert choice is not None, "a poll ends where its ballot does"
+    campaign(state, choice)
 
 
 def _may_grant(state: State, candidate: ServerId, request: VoteRequest) -> bool:

@@ -26,7 +26,7 @@ def on_leader_request(
         text = f"{sender} is not on the member list of {state.me}"
         state.refuse(sender, via, "NOT_A_MEMBER", "FORM-7", text)
         return
-    flaw = _flaw(request) if isinstance(request, AppendEntriesRequest) else None
+    flaw = _flaw(request)
     if flaw is not None:
         state.refuse(sender, via, "BAD_PAYLOAD", *flaw)
         return
@@ -63,8 +63,12 @@ def _on_append_request(state: State, sender: ServerId, request: AppendEntriesReq
         _take(state, sender, request, via)
 
 
-def _flaw(request: AppendEntriesRequest) -> tuple[str, str] | None:
-    """What no leader would send, with the rule it breaks (spec APPEND-9, FORM-8)."""
+def _flaw(request: AppendEntriesRequest | InstallSnapshotRequest) -> tuple[str, str] | None:
+    """What no leader would send, with the rule it breaks (spec APPEND-9, FORM-8, SNAP-10)."""
+    if not isinstance(request, AppendEntriesRequest):
+        if request.last_included_term <= request.term:
+            return None
+        return "SNAP-10", f"a snapshot up to term {request.last_included_term} in a request of {request.term}"
     term, index = request.prev_log_term, request.prev_log_index
     for entry in request.entries:
         index = Index(index + 1)
@@ -97,7 +101,7 @@ def _take(state: State, sender: ServerId, request: AppendEntriesRequest, via: ob
     have = log.first_difference(first, entries)
     fresh, at = entries[have:], Index(first + have)
     if fresh:
-        objection = _objection(state, request, at, fresh[0].data)
+        objection = _objection(state, sender, request, at, fresh[0].data)
         if objection is not None:
             state.refuse(sender, via, *objection)
             _answer_no(state, sender, request, via)
@@ -111,7 +115,7 @@ def _take(state: State, sender: ServerId, request: AppendEntriesRequest, via: ob
 
 
 def _objection(
-    state: State, request: AppendEntriesRequest, at: Index, data: bytes
+    state: State, sender: ServerId, request: AppendEntriesRequest, at: Index, data: bytes
 ) -> tuple[str, str, str] | None:
     """Why the new entries, from `at` on, cannot be taken: code, rule and text; None if they can."""
     if at <= state.commit_index:
@@ -121,7 +125,7 @@ def _objection(
         )
         return "COMMITTED_CONFLICT", "APPEND-6", text
     if at == 1:
-        why = entry_one_misfit(state, data)
+        why = entry_one_misfit(state, sender, data)
         return ("BAD_FORMATION", "FORM-8", f"entry 1 does not fit {state.me}: {why}") if why else None
     return None
 
@@ -175,7 +179,7 @@ def _on_snapshot_request(state: State, sender: ServerId, request: InstallSnapsho
         state.incoming = None
         _answer_snapshot(state, sender, request, via, offset=request.size, installed=True)
         return
-    why = misfit(state, Configuration(request.cluster_id, request.members))
+    why = misfit(state, sender, Configuration(request.cluster_id, request.members))
     if why is not None:
         state.refuse(sender, via, "BAD_FORMATION", "FORM-8", f"a snapshot does not fit {state.me}: {why}")
         _answer_snapshot(state, sender, request, via, offset=0, installed=False)
@@ -185,6 +189,12 @@ def _on_snapshot_request(state: State, sender: ServerId, request: InstallSnapsho
 
 def _assemble(state: State, sender: ServerId, request: InstallSnapshotRequest, via: object) -> None:
     """Steps 2 to 4: chunks in the order of their offsets, none of another snapshot (spec SNAP-2)."""
+    if request.size > state.options.snapshot_bytes_max:
+        state.incoming = None
+        text = f"a snapshot of {request.size:,} bytes; the limit is {state.options.snapshot_bytes_max:,}"
+        state.refuse(sender, via, "BAD_SNAPSHOT", "SNAP-3", text)
+        _answer_snapshot(state, sender, request, via, offset=0, installed=False)
+        return
     key = (
         sender,
         request.term,
@@ -199,7 +209,7 @@ def _assemble(state: State, sender: ServerId, request: InstallSnapshotRequest, v
     if request.offset != len(data):
         _answer_snapshot(state, sender, request, via, offset=len(data), installed=False)
         return
-    too_long = len(data) + len(request.data) > min(request.size, state.options.snapshot_bytes_max)
+    too_long = len(data) + len(request.data) > request.size
     if not too_long:
         data += request.data
     if too_long or (request.done and (len(data), crc32(data)) != (request.size, request.checksum)):

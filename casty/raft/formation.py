@@ -91,12 +91,14 @@ def is_listed(state: State, sender: ServerId) -> bool:
     return members is None or sender in members
 
 
-def misfit(state: State, configuration: Configuration) -> str | None:
-    """Why this server cannot take that configuration for its own; None if it can (spec FORM-8, FORM-9)."""
+def misfit(state: State, sender: ServerId, configuration: Configuration) -> str | None:
+    """Why this server cannot take that configuration from its sender; None if it can (spec FORM-8, FORM-9)."""
     if state.configuration is not None:
         return None if configuration == state.configuration else "it is another cluster's"
     if state.hard.lock is not None:
         return None if configuration.members == state.hard.lock else "it has another member list"
+    if sender not in configuration.members:
+        return f"{sender}, who sent it, is not on its member list"
     listed = next((m for m in configuration.members if m.node_id == state.me.node_id), None)
     if listed is None:
         return f"{state.me.node_id} is not on its member list"
@@ -120,10 +122,10 @@ def adopt_configuration(state: State, configuration: Configuration) -> None:
     )
 
 
-def entry_one_misfit(state: State, data: bytes) -> str | None:
+def entry_one_misfit(state: State, sender: ServerId, data: bytes) -> str | None:
     """Why entry 1 with this data cannot be taken; None if it can."""
     try:
-        return misfit(state, decode_configuration(data))
+        return misfit(state, sender, decode_configuration(data))
     except ValueError as error:
         return str(error)
 

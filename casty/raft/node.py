@@ -212,9 +212,10 @@ class Raft:
         message: VoteResponse | PreVoteResponse | AppendEntriesResponse | InstallSnapshotResponse,
     ) -> None:
         state = self._state
-        if message.term > state.term and is_listed(state, sender):
-            adopt_term(state, message.term)
-            return
+        if message.term > state.term:
+            if is_listed(state, sender):
+                adopt_term(state, message.term)
+            return  # nor is a stranger's later term an answer to a question of ours
         match message:
             case VoteResponse() | PreVoteResponse():
                 on_vote_response(state, sender, message)
@@ -259,7 +260,7 @@ class Raft:
             state.handed = state.restoring.last_included_index
             state.restoring = None
         until = min(state.commit_index, state.disk.index)
-        if state.restoring is not None or until <= state.handed:
+        if until <= state.handed:
             return
         first = Index(state.handed + 1)
         mine = list(takewhile(lambda index: index <= until, state.tickets))

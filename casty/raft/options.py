@@ -26,9 +26,16 @@ class Options:
     """A larger snapshot is not accepted: it is assembled in memory."""
 
     def __post_init__(self) -> None:
-        if self.expected_size < 1:
-            msg = f"expected_size must be at least 1, not {self.expected_size}"
-            raise ValueError(msg)
+        for name in (
+            "expected_size",
+            "batch_bytes_max",
+            "chunk_bytes_max",
+            "flights_max",
+            "snapshot_bytes_max",
+        ):
+            if getattr(self, name) < 1:
+                msg = f"{name} must be at least 1, not {getattr(self, name)}"
+                raise ValueError(msg)
         if not 0 < self.heartbeat_ms < self.election_ms:
             msg = (
                 f"heartbeats must be more frequent than elections: heartbeat {self.heartbeat_ms} ms, "

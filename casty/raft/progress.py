@@ -64,7 +64,7 @@ class Progress:
     flights: dict[int, Flight] = field(default_factory=dict[int, Flight])
     probing: bool = False
     """A probe is out; the next waits for its answer or for the heartbeat."""
-    due: bool = True
+    due: bool = False
     """A request is to be sent even if there are no new entries: a heartbeat, or news of a commit."""
     transfer: Transfer | None = None
 
@@ -104,11 +104,11 @@ class Progress:
         self.next = max(self.next, Index(flight.last + 1))
         self.flights = {seq: flight}
         self.probing = False
+        self.due = True  # what it was not told while it was probed
 
     def took(self, index: Index) -> None:
         """The follower has everything up to `index`, durably."""
         self.match = max(self.match, index)
-        self.next = max(self.next, Index(self.match + 1))
         while self.flights and next(iter(self.flights.values())).last <= index:
             del self.flights[next(iter(self.flights))]
 

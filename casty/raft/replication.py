@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from casty.raft.configuration import encode_configuration
 from casty.raft.events import Role
 from casty.raft.formation import adopt_configuration
+from casty.raft.log import ENTRY_OVERHEAD
 from casty.raft.messages import AppendEntriesRequest
 from casty.raft.progress import Flight, Mode, Progress
 from casty.raft.quorum import majority, reached_by_majority
@@ -62,8 +63,6 @@ def append(state: State, kind: EntryKind, data: bytes) -> Index:
     """Adds an entry of the leader's term to its log; the followers get it with the next requests."""
     index = state.log.append(Entry(state.term, kind, data))
     state.disk.log_changed_from(index)
-    if state.leadership is not None:
-        state.leadership.uncommitted_bytes += len(data)
     return index
 
 
@@ -73,6 +72,7 @@ def propose(state: State, ticket: object, data: bytes) -> None:
     if leadership is None or leadership.uncommitted_bytes > state.options.uncommitted_bytes_max:
         state.out.refused.append(ticket)
         return
+    leadership.uncommitted_bytes += len(data) + ENTRY_OVERHEAD
     state.tickets[append(state, EntryKind.COMMAND, data)] = ticket
 
 
@@ -164,9 +164,7 @@ def answering(state: State, sender: ServerId, request_term: Term) -> Progress | 
 def _back_up(state: State, progress: Progress, flight: Flight, response: AppendEntriesResponse) -> None:
     """Tries an earlier entry next (spec LEADER-5); a refusal of what is known to match is old news."""
     del progress.flights[response.seq]
-    if flight.prev <= progress.match or progress.mode is Mode.SNAPSHOT:
-        return
-    if progress.mode is Mode.PROBE and flight.prev != progress.next - 1:
+    if flight.prev <= progress.match:
         return
     guess = _guess(state, flight.prev, response)
     progress.probe(Index(max(progress.match + 1, min(guess, flight.prev))))
@@ -194,7 +192,8 @@ def advance_leader_commit(state: State) -> None:
     if reached <= state.commit_index or state.log.term_at(reached) != leadership.term:
         return
     done = state.log.between(Index(state.commit_index + 1), reached)
-    leadership.uncommitted_bytes -= sum(len(entry.data) for entry in done if entry.term == leadership.term)
+    ours = (entry for entry in done if entry.term == leadership.term and entry.kind is EntryKind.COMMAND)
+    leadership.uncommitted_bytes -= sum(len(entry.data) + ENTRY_OVERHEAD for entry in ours)
     state.commit_index = reached
     for progress in leadership.progress.values():
         progress.due = True

@@ -135,3 +135,20 @@ def test_an_entry_one_that_says_nothing_is_refused() -> None:
     n1 = locked()
     n1.hears(N2, append(1, Entry(Term(1), EntryKind.MEMBERS, b"\xc1")))
     assert (n1.says(N2), n1.objects(), n1.standing) == ([refusal(1)], [("BAD_FORMATION", "FORM-8")], "locked")
+
+
+def test_a_server_learns_only_from_one_that_entry_one_lists() -> None:
+    """FORM-9: "or does not list its node id or its sender": a stranger may hand on anything."""
+    n1 = fresh(me=REBORN)
+    n1.hears(server(9), append(1, entry_one(1)))
+    assert (n1.objects(), n1.raft.configuration) == ([("BAD_FORMATION", "FORM-8")], None)
+
+
+def test_a_follower_hears_of_a_commit_with_the_answer_to_its_probe() -> None:
+    """COMMIT-1: what was committed while it was probed is news to it, and does not wait for a heartbeat."""
+    n1 = leader(1)
+    probe = n1.appends(N3)[0]
+    acknowledge(n1, N2)
+    n1.hears(N3, success(2, 2, seq=probe.seq))
+    news = n1.appends(N3)[-1]
+    assert (news.prev_log_index, news.leader_commit) == (2, 2)

@@ -110,7 +110,7 @@ def test_a_silent_follower_is_no_leak() -> None:
 
 def test_a_leader_that_commits_nothing_takes_no_more_than_its_limit() -> None:
     """LEADER-8: uncommitted_bytes_max; cut off from its majority it must not eat its memory."""
-    n1 = steady(1, options=Options(expected_size=3, uncommitted_bytes_max=10))
+    n1 = steady(1, options=Options(expected_size=3, uncommitted_bytes_max=2 * ENTRY_OVERHEAD + 10))
     for ticket in (b"12345", b"123456", b"1"):
         n1.proposes(ticket)
     before = n1.refused
@@ -121,7 +121,7 @@ def test_a_leader_that_commits_nothing_takes_no_more_than_its_limit() -> None:
 
 def test_entries_of_earlier_leaders_do_not_count_against_the_limit() -> None:
     """LEADER-8: what this leader did not take on it does not subtract either."""
-    n1 = leader(1, 1, 1, options=Options(expected_size=3, uncommitted_bytes_max=10))
+    n1 = leader(1, 1, 1, options=Options(expected_size=3, uncommitted_bytes_max=2 * ENTRY_OVERHEAD + 10))
     for _ in range(2):
         acknowledge(n1, N2, N3)
     n1.proposes(b"123456", b"123456", b"1")

@@ -152,7 +152,7 @@ def test_a_refusal_waits_even_when_it_changes_nothing_itself() -> None:
     n1 = member(1, 1)
     n1.slow = True
     n1.hears(N2, append(1, command(3, 1), prev=(2, 1), seq=1), append(1, prev=(9, 1), seq=2))
-    n1.hears(N3, vote(0, seq=3), append(0, seq=4), install(0, snapshot(9, 1), seq=5))
+    n1.hears(N3, vote(0, seq=3), append(0, seq=4), install(0, snapshot(9, 0), seq=5))
     before = (n1.says(N2), n1.says(N3))
     n1.fsync()
     assert before == ([], [])

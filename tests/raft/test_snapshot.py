@@ -190,7 +190,13 @@ def test_a_snapshot_larger_than_this_server_accepts_is_refused() -> None:
     assert n1.objects() == [("BAD_SNAPSHOT", "SNAP-3")]
 
 
-@pytest.mark.xfail(strict=True, reason="_assemble looks at what has arrived, not at the size that is announced")
+def test_a_snapshot_of_a_term_that_has_not_come_is_refused() -> None:
+    """SNAP-10: else the log would end in a term above the server's own."""
+    n1 = member(1, term=2)
+    n1.hears(N2, install(3, snapshot(9, 4)))
+    assert (n1.objects(), n1.term) == ([("BAD_PAYLOAD", "SNAP-10")], 2)
+
+
 def test_a_snapshot_that_is_announced_too_large_is_refused_with_its_first_chunk() -> None:
     """SNAP-3, limit snapshot_bytes_max: else a gigabyte is held in memory, and sent again, to be refused in the
     end."""
