@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 type ApplyCallback = Callable[[Any], object]
 """Gets each committed command, in order. May be a coroutine function."""
 
-type CreateSnapshot = Callable[[], bytes | Awaitable[bytes]]
+type CreateSnapshot = Callable[[], bytes | bytearray | Awaitable[bytes | bytearray]]
 type RestoreSnapshot = Callable[[bytes], object]
 
 YIELD_EVERY = 64

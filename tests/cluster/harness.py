@@ -7,10 +7,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from casty import DistributedActorSystem
-from casty.cluster.replication import LogReplicationMixin
+from casty.raft.types import NodeId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from casty.cluster.link import Link
+    from casty.cluster.replication import LogReplicationMixin
 
 BOUND = 20.0
 """Seconds within which whatever is waited for has happened, even on a machine with much else to do."""
@@ -33,7 +36,7 @@ def client(*seeds: object, **options: Any) -> DistributedActorSystem:
 async def cluster(
     count: int = 3, *, each: Callable[[int], dict[str, Any]] | None = None, **options: Any
 ) -> AsyncIterator[list[DistributedActorSystem]]:
-    """A cluster that has formed; each node but the first has the first for a seed. `each` gives more options."""
+    """A cluster that has formed; all nodes have the first for a seed. `each` gives more options."""
     async with contextlib.AsyncExitStack() as stack:
         nodes: list[DistributedActorSystem] = []
         for number in range(count):
@@ -56,6 +59,16 @@ async def pair(**options: Any) -> AsyncIterator[tuple[DistributedActorSystem, Di
     ):
         await meshed(a, b)
         yield a, b
+
+
+def dialled(here: DistributedActorSystem, there: str, lane: str = "actor") -> Link:
+    """The connection that one node dialled to the other."""
+    return here.links.dialled[NodeId(there), lane]
+
+
+def accepted(here: DistributedActorSystem, there: str, lane: str = "actor") -> Link:
+    """The connection that one node accepted of the other."""
+    return here.links.accepted[NodeId(there), lane]
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:

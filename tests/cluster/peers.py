@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
 
@@ -61,7 +61,7 @@ class Peer:
         """Sends one frame."""
         self.send(frame(kind, name, payload))
 
-    def hello(self, *, name: str | None = None, without: str = "", **changes: object) -> bytes:
+    def hello(self, *, name: Any = None, without: Any = "", **changes: object) -> bytes:
         """A hello that would be accepted, but for the changes."""
         fields: dict[str, object] = {
             "version": 1,
@@ -110,7 +110,8 @@ class Peer:
     async def ask(self, actor: str, message: object, number: int = 1, **fields: object) -> dict[str, Any]:
         """Asks, and returns the answer's payload."""
         self.say(p.ASK_REQ, actor, {"id": number, "message": message} | fields)
-        return (await self.answer(number)).payload
+        payload: dict[str, Any] = (await self.answer(number)).payload
+        return payload
 
     async def answer(self, number: int) -> Said:
         """The ASK_RES of that number; other frames in between are read over."""
@@ -135,6 +136,13 @@ class Peer:
                     if said.type == p.ERROR:
                         code = msgpack.unpackb(said.payload)["code"]
         return code
+
+    def stop_reading(self) -> None:
+        """Leaves what comes in the kernel, until that has no more room."""
+        cast("asyncio.Transport", self.writer.transport).pause_reading()
+
+    def read_again(self) -> None:
+        cast("asyncio.Transport", self.writer.transport).resume_reading()
 
     def close(self) -> None:
         self.writer.transport.abort()

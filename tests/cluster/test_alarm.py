@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.cluster.alarm import Alarm
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 

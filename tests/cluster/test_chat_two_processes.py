@@ -91,11 +91,13 @@ async def run_node(host: str, port: int, seeds: list[str], is_main: bool):
         users = await room.ask(GetUsers())
         print(f"Users in room: {sorted(users)}")
 
-        # Keep running until the others have seen it
+        # Keep running until both have seen both
         if is_main:
+            await system.spawn(ChatRoom, name="seen", room_name="Seen")
             await until_they_are(1, room)
 
         else:
+            await system.lookup("seen", timeout=60)
             await room.send(Leave(node_user))
 
     # shutdown() and cleanup are called automatically
@@ -150,8 +152,9 @@ def test_two_processes_of_one_script_chat(tmp_path: Path) -> None:
     assert other.splitlines() == [users]
     lines = room.splitlines()
     assert lines[0] == "Room 'General' started"
-    assert lines[-1] == "Room 'General' closed with 1 users"
-    assert set(lines[1:-1]) == {
+    assert lines[-2:] == ["Room 'Seen' closed with 0 users", "Room 'General' closed with 1 users"]
+    assert set(lines[1:-2]) == {
+        "Room 'Seen' started",
         f"[General] user-{one} joined the room",
         f"[General] user-{one}: Hello from port {one}!",
         f"[General] user-{two} joined the room",

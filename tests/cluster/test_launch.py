@@ -54,7 +54,7 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def started(
-    *arguments: str, stdin: int = asyncio.subprocess.PIPE, **environment: str
+    *arguments: str, stdin: Any = asyncio.subprocess.PIPE, **environment: str
 ) -> AsyncIterator[Process]:
     """`casty node` with these arguments."""
     process = await asyncio.create_subprocess_exec(
@@ -147,7 +147,7 @@ def test_the_end_of_standard_input_ends_a_node_only_if_it_is_asked_to(tmp_path: 
 
 
 def test_the_shell_sees_the_exit_status(tmp_path: Path) -> None:
-    """LAUNCH-5, PERSIST-5, spec/launch.md: 0, 64, 78 and 127, and nothing on standard output but the description."""
+    """LAUNCH-5, PERSIST-5: 0, 64, 78 and 127, and nothing on standard output but the description."""
 
     async def main() -> None:
         (tmp_path / "file").write_text("not a directory")
@@ -256,7 +256,7 @@ def test_a_node_of_this_library_joins_one_in_another_process() -> None:
     """LAUNCH-1: seeds on the command line; nobody shares a process with anybody."""
 
     async def main() -> None:
-        async with client(node_id="here") as here:
+        async with client(node_id="here") as here:  # noqa: SIM117 (reads in the order it happens)
             async with started("--node-id", "there", "--seeds", str(here.listen), "--size", "1") as node:
                 await node.ready()
                 await until(lambda: "there" in here.peers)

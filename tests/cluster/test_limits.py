@@ -1,7 +1,7 @@
 """Every limit of `spec/protocol.toml` that the cluster layer enforces: at the limit, and just above.
 
-Others have their tests where they are enforced: hello_*, pending_hellos_max, peers_max and ping_* in `test_peers`
-and `test_book`, batches and chunks in `test_raft_cluster` and `test_address`.
+Others have their tests where they are enforced: hello_*, pending_hellos_max, peers_max and ping_* in
+`test_peers` and `test_book`, batches and chunks in `test_raft_cluster` and `test_address`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_a_reply_just_too_large_is_told_to_the_asker() -> None:
 class Doubling(Echo):
     """Replies with so many bytes."""
 
-    async def receive(self, msg: int, ctx: object) -> None:  # type: ignore[override]
+    async def receive(self, msg: int, ctx: object) -> None:
         getattr(ctx, "reply")(bytes(msg))  # noqa: B009
 
 

@@ -11,8 +11,9 @@ import sys
 import uuid
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+import msgpack
 import pytest
 
 from casty import (
@@ -49,12 +50,9 @@ from tests.cluster.actors import (
     Quitter,
     Total,
 )
-from tests.cluster.harness import client, cluster, meshed, pair, until, within
+from tests.cluster.harness import accepted, client, cluster, dialled, meshed, pair, until, within
 from tests.cluster.peers import Listener, peer_of
 from tests.support import run
-
-if TYPE_CHECKING:
-    from casty.cluster.link import Link
 
 
 def test_a_remote_ref_is_used_like_a_local_one() -> None:
@@ -218,9 +216,7 @@ def test_a_name_in_a_message_never_imports_a_module() -> None:
 
 
 def _packed(value: object) -> bytes:
-    import msgpack
-
-    return cast("bytes", msgpack.packb(value))
+    return msgpack.packb(value)
 
 
 def test_a_type_can_be_called_otherwise_on_the_wire() -> None:
@@ -229,7 +225,7 @@ def test_a_type_can_be_called_otherwise_on_the_wire() -> None:
     async def main() -> None:
         async with pair() as (a, b):
             elsewhere = ModuleType("elsewhere")
-            moved = dataclass(frozen=True)(type("Moved", (), {"__annotations__": {"x": int}}))
+            moved: type = dataclass(frozen=True)(type("Moved", (), {"__annotations__": {"x": int}}))
             moved.__module__, moved.__qualname__ = "elsewhere", "Moved"
             setattr(elsewhere, "Moved", moved)  # noqa: B010
             a.register_type(Point, "shape.Point")
@@ -480,19 +476,15 @@ def test_asks_fail_when_the_connection_does_and_nothing_is_sent_again() -> None:
             await a.spawn(lambda: mute, name="mute")
             asking = [asyncio.create_task(b.ref("a", "mute").ask(n, timeout=None)) for n in range(3)]
             await until(lambda: len(mute.asked) == 3)
-            _link(b, "a").abort()
+            dialled(b, "a").abort()
             for ask in asking:
                 with pytest.raises(NodeUnreachableError, match="may have been handled"):
                     await within(ask)
             await meshed(a, b)
-            assert await b.lookup("mute")
+            assert (await b.lookup("mute")).name == "mute"
             assert len(mute.asked) == 3
 
     run(main())
-
-
-def _link(node: Any, other: str) -> Link:
-    return cast("Link", node.links.dialled[other, "actor"])
 
 
 def test_answers_to_no_question_are_ignored() -> None:
@@ -737,7 +729,7 @@ def test_a_node_without_a_name_has_none_before_its_start() -> None:
         assert ref == await system.lookup("x")
         assert not system.peers
         async with system:
-            assert system.node_id == str(system.listen)
+            assert ref.node_id == str(system.listen)
             assert str(ref) == f"x on node {system.listen}"
 
     run(main())
@@ -756,9 +748,9 @@ def test_a_sender_waits_for_a_node_that_does_not_read() -> None:
             client(listener.address, node_id="a", on_dead_letter=letters.append) as a,
         ):
             peer = await listener.greeted()
-            peer.writer.transport.pause_reading()
+            peer.stop_reading()
             await until(lambda: ("peer", "actor") in a.links.dialled)
-            link = _link(a, "peer")
+            link = dialled(a, "peer")
             ref = a.ref("peer", "x")
             sending = [asyncio.create_task(ref.send(bytes(1 << 20))) for _ in range(40)]
             await until(lambda: letters)
@@ -781,15 +773,15 @@ def test_replies_to_a_peer_that_does_not_read_are_bounded(monkeypatch: pytest.Mo
         async with client(node_id="a") as a:
             await a.spawn(Odd, name="odd")
             async with peer_of(a, "idle") as idle, peer_of(a, "busy") as busy:
-                idle.writer.transport.pause_reading()
+                idle.stop_reading()
                 for number in range(2000):
                     idle.say(p.ASK_REQ, "odd", {"id": number, "message": 1 << 20})
-                link = a.links.accepted["idle", "actor"]
+                link = accepted(a, "idle")
                 await until(lambda: link.is_paused)
                 assert (await busy.ask("odd", 3))["value"] == bytes(3)
                 assert link.backlog < 8 << 20
                 # It reads after all, and gets every answer.
-                idle.writer.transport.resume_reading()
+                idle.read_again()
                 for number in (0, 50):
                     assert len((await idle.answer(number)).payload["value"]) == 1 << 20
 
@@ -805,7 +797,7 @@ def test_a_peer_that_asks_and_never_reads_is_closed_in_the_end(monkeypatch: pyte
             mute = Mute()
             await a.spawn(lambda: mute, name="mute")
             async with peer_of(a, "idle") as idle:
-                idle.writer.transport.pause_reading()
+                idle.stop_reading()
                 for number in range(40):
                     idle.say(p.ASK_REQ, "mute", {"id": number, "message": 1})
                 await until(lambda: len(mute.asked) == 40)

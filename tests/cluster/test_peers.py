@@ -15,7 +15,7 @@ from casty.cluster import system as system_module
 from casty.cluster.address import Address
 from casty.wire import _protocol as p
 from tests.cluster.actors import Echo
-from tests.cluster.harness import client, cluster, leader_of, meshed, node, until, within
+from tests.cluster.harness import accepted, client, cluster, dialled, leader_of, meshed, node, until, within
 from tests.cluster.peers import Listener, Peer, frame, peer_of
 from tests.support import run
 
@@ -103,7 +103,7 @@ def test_its_own_address_among_the_seeds_is_no_peer() -> None:
 
     async def main() -> None:
         port = free_port()
-        async with client(f"127.0.0.1:{port}", f"localhost:{port}", node_id="a", port=port) as a:
+        async with client(f"127.0.0.1:{port}", f"localhost:{port}", node_id="a", port=port) as a:  # noqa: SIM117 (reads in the order it happens)
             async with client(a, node_id="b") as b:
                 await meshed(a, b)
                 await until(lambda: Address("localhost", port) in a.book._own)
@@ -132,18 +132,18 @@ def test_two_names_for_one_node_are_one_connection() -> None:
 
 
 def test_a_stale_name_for_an_address_does_not_disturb_who_lives_there_now() -> None:
-    """PEER-4: gossip that names somebody else at an open connection's address is not dialled, and not believed."""
+    """PEER-4: gossip that puts somebody else at an open connection's address is not believed."""
 
     async def main() -> None:
         async with Listener() as listener, client(node_id="a") as a, client(a, node_id="b") as b:
             await meshed(a, b)
-            link = a.links.dialled[b.identity.node_id, "actor"]
+            link = dialled(a, b.identity.node_id)
             async with peer_of(a, "gossip", address=listener.address, boot_id=listener.boot_id) as peer:
                 ghosts = [["ghost", str(b.listen)], ["gossip2", str(b.listen)], ["me", str(a.listen)]]
                 peer.say(p.PEER_LIST, "gossip", {"peers": ghosts})
                 await peer.ask("nobody", 1)
                 await listener.greeted("gossip")
-                assert a.links.dialled[b.identity.node_id, "actor"] is link
+                assert dialled(a, b.identity.node_id) is link
                 assert not [who for who, _ in a.book.known() if who in ("ghost", "gossip2", "me")]
         async with client(node_id="a") as a:
             port = free_port()
@@ -151,12 +151,12 @@ def test_a_stale_name_for_an_address_does_not_disturb_who_lives_there_now() -> N
                 await meshed(a, old)
             async with client(a, node_id="new", port=port) as new:
                 await meshed(a, new)
-                link = a.links.dialled[new.identity.node_id, "actor"]
+                link = dialled(a, new.identity.node_id)
                 assert "old" in dict(a.book.known())
                 a._dial_due()
                 a._dial_due()
                 assert await within(_echo(a, new)) == "hi"
-                assert a.links.dialled[new.identity.node_id, "actor"] is link
+                assert dialled(a, new.identity.node_id) is link
 
     run(main())
 
@@ -220,7 +220,7 @@ def test_known_peers_are_told_after_both_hellos() -> None:
     """PEER-1, HELLO-2 (conformance D-02): and what is learned is dialled."""
 
     async def main() -> None:
-        async with Listener() as one, Listener() as two, client(node_id="a") as a:
+        async with Listener() as one, Listener() as two, client(node_id="a") as a:  # noqa: SIM117 (reads in the order it happens)
             async with peer_of(a, "one", address=one.address, boot_id=one.boot_id):
                 await one.greeted("one")
                 async with peer_of(a, "two", greet=False) as other:
@@ -524,19 +524,18 @@ def test_a_node_id_stays_with_whoever_has_it_and_is_alive() -> None:
 
 
 def test_a_node_id_goes_to_the_newcomer_when_its_holder_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HELLO-7: a restart need not wait until the old connection has timed out; what it sends meanwhile waits."""
+    """HELLO-7: a restart need not wait until the old connection times out; what it sends waits."""
     monkeypatch.setattr(peer_module, "CONTEST_SECONDS", 0.05)
 
     async def main() -> None:
-        async with client(node_id="a") as a, peer_of(a) as silent:
-            async with peer_of(a, greet=False) as newcomer:
-                newcomer.send(newcomer.hello(), frame(p.LOOKUP_REQ, "x", {"id": 3}))
-                assert (await newcomer.next()).name == "a"
-                assert (await newcomer.next()).type == p.PEER_LIST
-                assert (await newcomer.next()).payload == {"id": 3, "found": False}
-                assert await silent.refused() is None
-                assert a.links.accepted["peer", "actor"].hello is not None
-                assert not a.links.contested
+        async with client(node_id="a") as a, peer_of(a) as silent, peer_of(a, greet=False) as newcomer:
+            newcomer.send(newcomer.hello(), frame(p.LOOKUP_REQ, "x", {"id": 3}))
+            assert (await newcomer.next()).name == "a"
+            assert (await newcomer.next()).type == p.PEER_LIST
+            assert (await newcomer.next()).payload == {"id": 3, "found": False}
+            assert await silent.refused() is None
+            assert accepted(a, "peer").hello is not None
+            assert not a.links.contested
 
     run(main())
 
@@ -630,7 +629,7 @@ def test_a_node_that_did_not_listen_blames_nobody(monkeypatch: pytest.MonkeyPatc
 
     async def main() -> None:
         async with client(node_id="a") as a, peer_of(a) as peer:
-            link = a.links.accepted["peer", "actor"]
+            link = accepted(a, "peer")
             link.heard_at -= 60
             a._sweep()
             assert link.is_open
@@ -648,13 +647,13 @@ def test_a_large_frame_on_a_slow_network_is_no_silence(monkeypatch: pytest.Monke
         async with Listener() as listener, client(listener.address, node_id="a") as a:
             peer = await listener.greeted()
             await until(lambda: ("peer", "actor") in a.links.dialled)
-            peer.writer.transport.pause_reading()
+            peer.stop_reading()
             sending = asyncio.create_task(a.ref("peer", "x").send(bytes(15 << 20)))
-            link = a.links.dialled["peer", "actor"]
+            link = dialled(a, "peer")
             await until(lambda: link.is_paused)
             a._sweep()
             before = link.backlog
-            peer.writer.transport.resume_reading()
+            peer.read_again()
             reading = asyncio.create_task(peer.next())
             await until(lambda: link.backlog < before)
             link.heard_at -= 60
@@ -678,9 +677,9 @@ def test_a_connection_whose_peer_does_not_read_is_not_closed_for_ever(monkeypatc
         async with Listener() as listener, client(listener.address, node_id="a") as a:
             peer = await listener.greeted()
             await until(lambda: ("peer", "actor") in a.links.dialled)
-            peer.writer.transport.pause_reading()
+            peer.stop_reading()
             sending = asyncio.create_task(a.ref("peer", "x").send(bytes(15 << 20)))
-            link = a.links.dialled["peer", "actor"]
+            link = dialled(a, "peer")
             await until(lambda: link.is_paused)
             link.close()
             await within(link.closed())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casty import Actor, ActorSystem, Context, DistributedActorSystem
@@ -16,6 +15,8 @@ from tests.cluster.harness import BOUND, meshed, until, within
 from tests.support import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 
@@ -106,7 +107,7 @@ def test_remote_actor_discovery() -> None:
     """Remote Actor Discovery: this code can run on any node in the cluster."""
 
     async def main() -> None:
-        async with DistributedActorSystem("127.0.0.1", 0) as one:
+        async with DistributedActorSystem("127.0.0.1", 0) as one:  # noqa: SIM117 (reads in the order it happens)
             async with DistributedActorSystem("127.0.0.1", 0, [str(one.listen)]) as system:
                 await one.spawn(MyService, name="my-service")
                 await meshed(one, system)
@@ -209,7 +210,7 @@ def test_message_serialization() -> None:
     """Message Serialization: dataclasses and primitive types, with registration or without."""
 
     async def main() -> None:
-        async with DistributedActorSystem("127.0.0.1", 0) as one:
+        async with DistributedActorSystem("127.0.0.1", 0) as one:  # noqa: SIM117 (reads in the order it happens)
             async with DistributedActorSystem("127.0.0.1", 0, [str(one.listen)]) as system:
                 await one.spawn(Keeper, name="keeper")
                 await meshed(one, system)

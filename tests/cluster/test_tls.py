@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ssl
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
@@ -19,9 +20,6 @@ from tests.cluster.actors import Echo
 from tests.cluster.harness import client, meshed, until
 from tests.cluster.peers import peer_of
 from tests.support import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -231,19 +229,27 @@ def test_certificates_that_become_unusable_are_tried_again(
         mine = ca.issue("b")
         async with client(node_id="a", tls=ca.issue("a")) as a:
             b = client(a, node_id="b", tls=mine)
-            from pathlib import Path
-
-            text = Path(mine.cert).read_bytes()
             async with b:
                 await meshed(a, b)
-                Path(mine.cert).write_text("nonsense")
+                good = damage(mine)
                 for link in b.links.all():
                     link.abort()
                 await until(lambda: any(tried.failures > 1 for tried in b.book._attempts.values()))
-                Path(mine.cert).write_bytes(text)
+                restore(mine, good)
                 await meshed(a, b)
 
     run(main())
+
+
+def damage(tls: TLS) -> bytes:
+    """Makes the certificate's file unusable; returns what it held."""
+    good = Path(tls.cert).read_bytes()
+    Path(tls.cert).write_text("nonsense")
+    return good
+
+
+def restore(tls: TLS, good: bytes) -> None:
+    Path(tls.cert).write_bytes(good)
 
 
 def test_a_connection_without_a_certificate_has_no_names() -> None:
