@@ -19,7 +19,7 @@ from casty.hooks import ends_task, for_actor, for_asker, say_goodbye, survives
 from casty.mailbox import BATCH_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
     from casty.actor import ActorRef, Asker, Envelope
     from casty.registry import Registry
@@ -109,7 +109,7 @@ class Cell(Family["Cell"]):
             self.inbox.append(envelope)
         else:
             self._open().append(envelope)
-            self.registry.loop.call_soon(self._launch, self._run)
+            self.registry.loop.call_soon(self._launch)
 
     def ask(self, envelope: Envelope) -> None:
         """As `post`, with an asker. An idle actor runs at once, which spares a turn of the loop."""
@@ -120,7 +120,7 @@ class Cell(Family["Cell"]):
         else:
             self.inbox.append(envelope)
         if self.task is None:
-            self._launch(self._run)
+            self._launch()
 
     def _open(self) -> deque[Envelope]:
         if self.state is not LIVE:
@@ -137,7 +137,7 @@ class Cell(Family["Cell"]):
 
     # The task.
 
-    def _launch(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None] | None:
+    def _launch(self) -> asyncio.Task[None] | None:
         """Starts the actor's task, unless it has one, and runs its first step inside whatever runs now.
 
         So there is no task whose first line has not run: cancelling such a one would lose the actor for good.
@@ -147,12 +147,13 @@ class Cell(Family["Cell"]):
         if self.task is not None or self._queue is None:
             return None
         if registry.nested >= NESTED_MAX:
-            registry.loop.call_soon(self._launch, work)
+            registry.loop.call_soon(self._launch)
             return None
+        work = self._start() if self.state is STARTING else self._run()
         registry.nested += 1
         try:
             return asyncio.Task(
-                work(), loop=registry.loop, name=self.ref.address, context=self.variables, eager_start=True
+                work, loop=registry.loop, name=self.ref.address, context=self.variables, eager_start=True
             )
         finally:
             registry.nested -= 1
@@ -192,6 +193,8 @@ class Cell(Family["Cell"]):
             await self._finish()
             raise
         except BaseException:
+            # The interpreter goes down, or this module has a bug: no time for hooks, but nobody is to hang.
+            self.close(drain=False)
             self._settle()
             raise
         self.inbox = self._queue = self.task = None
@@ -231,7 +234,7 @@ class Cell(Family["Cell"]):
             return
         self.inbox = self._queue = self.registry.new_mailbox()
         try:
-            task = self._launch(self._start)
+            task = self._launch()
             assert task is not None, "`Registry.spawn` sees to it that not too many are nested"
             await task
         except (Exception, CancelledError) as exc:
@@ -247,15 +250,19 @@ class Cell(Family["Cell"]):
             await self.actor.on_start()
         except GeneratorExit:
             raise
-        except BaseException:
+        except (Exception, CancelledError):
             self.close(drain=False)
             await self._finish(goodbye=False)
+            raise
+        except BaseException:
+            self.close(drain=False)
+            self._settle()
             raise
         self.task = None
         if self.state is STARTING:
             self.state = LIVE
         if self._queue or self._notices or self.state is CLOSING:
-            self.registry.loop.call_soon(self._launch, self._run)
+            self.registry.loop.call_soon(self._launch)
         else:
             self.inbox = self._queue = None
 
@@ -281,7 +288,7 @@ class Cell(Family["Cell"]):
     def _close_idle(self) -> None:
         if self.children or self._overrides("on_stop"):
             self._queue = deque()
-            self._launch(self._run)
+            self._launch()
         else:
             self._settle()
 
@@ -347,7 +354,7 @@ class Cell(Family["Cell"]):
             self._notices.append((child.ref, child._cause))
             if self._queue is None:
                 self._open()
-                self.registry.loop.call_soon(self._launch, self._run)
+                self.registry.loop.call_soon(self._launch)
 
     def send_after(self, delay: float, message: Any) -> asyncio.TimerHandle:
         loop = self.registry.loop

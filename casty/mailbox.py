@@ -9,7 +9,10 @@ from typing import Any
 from casty.actor import Envelope
 
 BATCH_SIZE = 64
-"""The messages that are handled without a pause before the loop turns, so that others have their share."""
+"""The messages that an actor handles before it lets the loop turn, so that others have their share."""
+
+ASKS_MAX = 256
+"""The asks that are answered without a turn of the loop before there is one: about a millisecond's worth."""
 
 YIELD_SIZE = 1024
 """Above this backlog each `send` lets the loop turn, so that a fast sender cannot starve its receiver."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from casty.actor import ActorRef
 from casty.cell import STOPPED
 from casty.errors import ActorStoppedError, AskTimeoutError, SerializationError
-from casty.mailbox import BATCH_SIZE, YIELD_SIZE, BoundedMailbox
+from casty.mailbox import ASKS_MAX, YIELD_SIZE, BoundedMailbox
 
 if TYPE_CHECKING:
     from casty.actor import Envelope, Progress
@@ -71,7 +71,7 @@ class LocalRef[M](ActorRef[M]):
         if ask.done():
             registry.asks_until_pause -= 1
             if not registry.asks_until_pause:
-                registry.asks_until_pause = BATCH_SIZE
+                registry.asks_until_pause = ASKS_MAX
                 await asyncio.sleep(0)
             return ask.result()
         timer = None if timeout is None else registry.loop.call_later(timeout, self._give_up, ask, msg, timeout)

@@ -23,7 +23,7 @@ from casty.errors import (
     NameTakenError,
     SystemStoppedError,
 )
-from casty.mailbox import BATCH_SIZE, BoundedMailbox
+from casty.mailbox import ASKS_MAX, BoundedMailbox
 from casty.message_types import message_types
 from casty.ref import CheckedRef, LocalRef
 
@@ -69,8 +69,7 @@ class Registry:
         )
         self.nested = 0
         """Actors' tasks that are in their first step, each started inside the one before."""
-        self.asks_until_pause = BATCH_SIZE
-        """Asks that may be answered without a turn of the loop before there is one."""
+        self.asks_until_pause = ASKS_MAX
         self._mailbox_size = mailbox_size
         self._copy = copy
         self._admitted = admitted

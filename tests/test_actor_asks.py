@@ -455,7 +455,7 @@ def test_an_asker_cancelled_at_the_moment_of_a_failure_is_cancelled(
     """[ACTOR-13] And asyncio has no reason to report an exception that nobody looked at."""
 
     async def ask_on(ref: ActorRef[Any]) -> None:
-        for _ in range(64):  # the last of them pauses, with its answer in hand
+        for _ in range(256):  # the last of them pauses, with its answer in hand
             with contextlib.suppress(ActorFailedError):
                 await ref.ask(Fail(ValueError()))
 

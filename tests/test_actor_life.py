@@ -430,16 +430,46 @@ def test_what_is_no_exception_stops_no_loop() -> None:
 def test_the_interpreters_own_exceptions_pass_through(fatal: type[BaseException]) -> None:
     """[ACTOR-21] [ACTOR-9] The program ends, and nothing hangs on the way out."""
     notes: list[str] = []
+    refs: list[ActorRef[Any]] = []
+    loop = asyncio.new_event_loop()
+    system = ActorSystem()
+
+    async def begin() -> None:
+        ref = await system.spawn(Noted, name="a", notes=notes)
+        refs.append(ref)
+        await ref.send(fatal())
+        await ref.send("queued")
+        await asyncio.sleep(0)
+
+    async def end() -> None:
+        (ref,) = refs
+        with pytest.raises(ActorStoppedError):
+            await ref.ask("never", timeout=None)
+        await ref.send("never")
+        await system.shutdown()
+        assert system.dead_letter_count == 2
+
+    with pytest.raises(fatal):
+        loop.run_until_complete(begin())
+    loop.run_until_complete(end())
+    loop.close()
+    assert notes == ["starts"]
+
+
+def test_the_interpreters_own_exceptions_pass_through_on_start() -> None:
+    """[ACTOR-21] [ACTOR-16]"""
+
+    class Interrupted(Noted):
+        async def on_start(self) -> None:
+            await self.context.spawn(Noted, name="child", notes=self.notes)
+            raise KeyboardInterrupt
 
     async def main() -> None:
         async with ActorSystem() as system:
-            ref = await system.spawn(Noted, notes=notes)
-            await ref.send(fatal())
-            await ref.ask("never", timeout=None)
+            await system.spawn(Interrupted, notes=[])
 
-    with pytest.raises(fatal):
+    with pytest.raises(KeyboardInterrupt):
         run(main())
-    assert notes == ["starts"]
 
 
 def test_the_interpreters_own_exceptions_pass_through_on_stop() -> None:

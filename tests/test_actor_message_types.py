@@ -193,3 +193,4 @@ def test_a_class_whose_module_is_gone_admits_what_its_names_cannot_tell(
 def test_a_class_is_called_by_module_and_qualified_name() -> None:
     """[ACTOR-32]"""
     assert class_name(Counter) == "tests.test_actor_message_types:Counter"
+    assert class_name(BoxOf[int]) == "tests.test_actor_message_types:BoxOf"

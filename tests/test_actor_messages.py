@@ -194,7 +194,7 @@ def test_asking_in_a_loop_does_not_starve_the_others() -> None:
         loop.call_soon(turn)
         async with ActorSystem() as system:
             recorder = await system.spawn(Recorder)
-            for _ in range(640):
+            for _ in range(2560):
                 await recorder.ask("list")
         return turns
 

@@ -269,11 +269,9 @@ def _public(name: str) -> list[tuple[str, ast.AST]]:
     for node in MODULES[name].body:
         if isinstance(node, ast.ClassDef) and node.name in exported:
             found.append((node.name, node))
-            for method in node.body:
-                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and not method.name.startswith(
-                    "_"
-                ):
-                    found.append((f"{node.name}.{method.name}", method))
+            functions = [part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)]
+            public = [function for function in functions if not function.name.startswith("_")]
+            found += [(f"{node.name}.{function.name}", function) for function in public]
     return found
 
 

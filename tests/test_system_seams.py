@@ -240,20 +240,3 @@ def test_distributed_makes_a_system_of_a_cluster(monkeypatch: pytest.MonkeyPatch
     assert made == (("192.168.1.10", 8001, ["192.168.1.11:8001"], 3), {"node_id": "node-1"})
     made = ActorSystem.distributed("::1", 8001)
     assert made == (("::1", 8001, (), 3), {})
-
-
-def test_a_copy_is_made_by_the_wire_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """[ACTOR-7] Which is imported only for that."""
-    module = types.ModuleType("casty.wire.payload")
-    module.copy_value = lambda value: ["copied", value]  # type: ignore[attr-defined]  # a stand-in
-    monkeypatch.setitem(sys.modules, "casty.wire.payload", module)
-
-    class Echo(Actor[Any]):
-        async def receive(self, msg: Any, ctx: Context[Any]) -> None:
-            ctx.reply(msg)
-
-    async def main() -> Any:
-        async with ActorSystem(copy_messages=True) as system:
-            return await (await system.spawn(Echo)).ask("a")
-
-    assert run(main()) == ["copied", ["copied", "a"]]

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from casty.cluster.node import Failure
 
 
+async def to_the_end(shutdown: Callable[[], Awaitable[None]]) -> None:
+    """Shuts down; a cancellation meanwhile comes after the end, or sockets and locks would be left behind."""
+    try:
+        await shutdown()
+    except asyncio.CancelledError:
+        await shutdown()
+        raise
+
+
 class Body:
     """Made by the task that runs the block, when it enters it."""
 
@@ -35,11 +44,11 @@ class Body:
         interrupted = self._interrupted
         is_cancelled = interrupted is not None and interrupted.uncancel() > 0
         try:
-            await shutdown()
+            await to_the_end(shutdown)
         except asyncio.CancelledError:
             if interrupted is None or is_cancelled or exc is not None:
                 raise
-            await shutdown()  # it was our interruption, which came when the block had just ended
+            # Else it was our own interruption, which came when the block had just ended.
         is_ours = interrupted is not None and not is_cancelled and isinstance(exc, asyncio.CancelledError)
         if failure.error is not None and (exc is None or is_ours):
             raise failure.error from None

@@ -26,9 +26,9 @@ class Found(NamedTuple):
 
 
 class Search:
-    """Asks every node it is told of once; done when one has the actor and the others have answered.
+    """Done when one node has the actor and all others that were asked have answered.
 
-    While none has it, the search goes on: a node that connects later is asked, too.
+    While none has it, the search goes on: nodes that connect later are asked, too, and the others again.
     """
 
     def __init__(self, name: str, done: asyncio.Future[Found]) -> None:
@@ -42,6 +42,10 @@ class Search:
     def asked(self, connection: Link, number: int) -> None:
         """The question left on this connection, under this number."""
         self._waiting[connection] = number
+
+    def waits_for(self, connection: Link) -> bool:
+        """Whether the question is open there."""
+        return connection in self._waiting
 
     def unanswered(self) -> list[tuple[Link, int]]:
         """Where the question is open still."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, overload
 
 from casty.cluster.lookup import Found, Search
@@ -69,8 +70,9 @@ class MessagingMixin(ClusterNode):
         """The actor of that name: on this node, else on any other, all asked at once.
 
         Where several have one, the smallest node id wins. Nodes that connect within `timeout` seconds are
-        asked, too; before the start of this node, nobody is. Raises ActorNotFoundError, SystemStoppedError once
-        the connections have ended, and TypeError for an actor of another class than `actor`.
+        asked, too, and all are asked again now and then, for the actor may be about to be spawned; before the
+        start of this node, nobody is. Raises ActorNotFoundError, SystemStoppedError once the connections have
+        ended, and TypeError for an actor of another class than `actor`.
         """
         ref = self._lookup_here(name, actor)
         if ref is None:
@@ -88,10 +90,14 @@ class MessagingMixin(ClusterNode):
         search = Search(name, done)
         self.open_searches.add(search)
         try:
-            for (_, lane), link in self.links.dialled.items():
-                if lane == "actor":
-                    self._ask_whether(link, search)
             async with asyncio.timeout(timeout):
+                for pause in chain(PAUSES, repeat(PAUSE_MAX)):
+                    self._ask_everybody(search)
+                    await asyncio.wait([done], timeout=pause)
+                    if done.done():
+                        break
+                    if (cell := self._registry.find_live(name)) is not None:
+                        return Found(self.identity.node_id, class_name(cell.kind))
                 return await done
         except TimeoutError:
             nodes = ", ".join(sorted({who for who, _ in self.links.dialled})) or "no other node"
@@ -101,6 +107,11 @@ class MessagingMixin(ClusterNode):
             self.open_searches.discard(search)
             for link, number in search.unanswered():
                 self.searches.close(link, number)
+
+    def _ask_everybody(self, search: Search) -> None:
+        for (_, lane), link in self.links.dialled.items():
+            if lane == "actor" and not search.waits_for(link):
+                self._ask_whether(link, search)
 
     def _ask_whether(self, link: Link, search: Search) -> None:
         number = self.searches.open(link, search)
@@ -261,6 +272,10 @@ class MessagingMixin(ClusterNode):
             frame = self.wire.encode(_failure(number, code, type(problem).__name__, str(problem)))
         link.send(frame)
 
+
+PAUSES = (0.05, 0.1, 0.2)
+PAUSE_MAX = 0.5
+"""Seconds until a search that has found nothing asks again: soon at first, and then calmly."""
 
 TEXT_MAX = 10_000
 """Characters of an error's text that cross the wire: a traceback's worth, not a log file's."""

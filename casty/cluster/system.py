@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, get_origin
 from casty.actor import ActorRef
 from casty.cluster.address import Address, parse_address
 from casty.cluster.alarm import Alarm
-from casty.cluster.body import Body
+from casty.cluster.body import Body, to_the_end
 from casty.cluster.book import PeerBook
 from casty.cluster.calls import Calls
 from casty.cluster.election import ElectionMixin
@@ -159,7 +159,7 @@ class DistributedActorSystem(
         try:
             await self._ended
         finally:
-            await self.shutdown()
+            await to_the_end(self.shutdown)
         if self.failure.error is not None:
             raise self.failure.error
 
@@ -364,9 +364,11 @@ class DistributedActorSystem(
         for alarm in (self.raft_alarm, self.dial_alarm, self.sweep_alarm):
             alarm.cancel()
         if self._server is not None:
-            self._server.close()
+            for listener in self._server.sockets:
+                self.loop.remove_reader(listener.fileno())
             for _ in range(2):
-                await asyncio.sleep(0)  # what asyncio has accepted already becomes a link, which is refused
+                await asyncio.sleep(0)  # what asyncio has accepted becomes a link, and is closed as one
+            self._server.close()  # which would lose track of it
         await self.links.close()
         for task in self.tasks:
             task.cancel()

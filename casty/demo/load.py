@@ -67,7 +67,8 @@ class Load:
         nodes = sorted(self._system.peers)
         if not nodes:
             return _NOBODY
-        target = self._leader if self._leader in nodes else nodes[self._next % len(nodes)]
+        known = self._leader
+        target = known if known is not None and known in nodes else nodes[self._next % len(nodes)]
         try:
             answer: dict[str, Any] = await self._system.ref(target, "$kv").ask(request, timeout=3.0)
         except (ActorUnavailableError, AskTimeoutError):

@@ -168,6 +168,7 @@ def _say_if_replaced(state: State, member: ServerId) -> None:
         here = ", ".join(str(server) for server in now_here)
         state.notice(
             "error",
-            f"the cluster cannot form: member {member} came back as {here}, with another store; "
-            "unless it returns with its own, wipe all data directories: nothing was committed",
+            f"member {member} came back as {here}, with another store: unless some member knows the cluster "
+            "already, it cannot form, and the remedy is to wipe all data directories, for nothing was committed; "
+            "if one does, wipe nothing",
         )

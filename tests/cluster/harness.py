@@ -23,7 +23,7 @@ def node(*seeds: object, size: int = 3, host: str = "127.0.0.1", **options: Any)
     """A node that has not been started, with seeds given as addresses or as nodes."""
     addresses = [str(seed.listen if isinstance(seed, DistributedActorSystem) else seed) for seed in seeds]
     options.setdefault("heartbeat_interval", 0.05)
-    options.setdefault("election_timeout", 0.4)
+    options.setdefault("election_timeout", 0.5)
     return DistributedActorSystem(host, options.pop("port", 0), addresses, size, **options)
 
 

@@ -127,16 +127,15 @@ def test_much_in_one_turn_does_not_wait_for_its_end() -> None:
     """MSG-10: or a sender that never waits would fill the memory."""
 
     async def body(link: Link, transport: Transport, owner: Owner) -> None:
-        assert not link.has_queued_enough
+        enough = [link.has_queued_enough]
         link.send(bytes(TURN_AT))
-        assert link.has_queued_enough
+        assert [*enough, link.has_queued_enough] == [False, True]
         link.send(bytes(PAUSE_AT))
         assert [len(data) for data in transport.writes] == [PAUSE_AT + TURN_AT]
-        assert link.is_paused
-        assert link.backlog < CONGESTED_AT
+        seen = [(link.is_paused, link.is_congested)]
         while link.backlog < CONGESTED_AT:
             link.send(bytes(PAUSE_AT))
-        assert link.is_congested
+        assert [*seen, (link.is_paused, link.is_congested)] == [(True, False), (True, True)]
 
     case(body, OUT)
 

@@ -649,10 +649,24 @@ def test_lookup_asks_nodes_that_come_while_it_waits() -> None:
             await until(lambda: b.open_searches)
             async with client(b, node_id="a") as a:
                 await a.spawn(Counter, name="x")
-                await until(lambda: looking.done() or "a" not in b.peers)
-                ref = await within(b.lookup("x", timeout=20))
-                assert ref.node_id == "a"
-                looking.cancel()
+                assert (await within(looking)).node_id == "a"
+
+    run(main())
+
+
+def test_lookup_finds_what_is_spawned_while_it_waits() -> None:
+    """Rule 31: here or elsewhere; who starts first does not matter."""
+
+    async def main() -> None:
+        async with pair() as (a, b):
+            for home in (a, b):
+                name = f"of-{home.node_id}"
+                looking = asyncio.create_task(b.lookup(name, Counter, timeout=20))
+                await until(lambda: b.open_searches)
+                await until(lambda: not len(b.searches))  # everybody has said no
+                await home.spawn(Counter, name=name)
+                assert (await within(looking)).node_id == home.node_id
+                assert len(b.searches) == 0
 
     run(main())
 
@@ -689,9 +703,8 @@ def test_a_node_lost_in_the_middle_of_a_lookup_counts_as_a_no() -> None:
             await until(lambda: not b.peers)
             async with client(b, node_id="a") as a:
                 await a.spawn(Counter, name="x")
-                assert len(b.searches) <= 1
-                assert (await within(b.lookup("x", timeout=20))).node_id == "a"
-            looking.cancel()
+                assert (await within(looking)).node_id == "a"
+                assert len(b.searches) == 0
 
     run(main())
 

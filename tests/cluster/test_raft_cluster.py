@@ -119,10 +119,9 @@ def test_a_leader_cut_off_from_its_majority_cannot_know() -> None:
     """COMMIT-4, LEADER-4: CommitUncertainError, never False; for the time given, and when it steps down."""
 
     async def main() -> None:
-        async with cluster() as nodes:
+        async with cluster(election_timeout=1.0) as nodes:
             leader = await leader_of(nodes)
-            for each in _others(nodes, leader):
-                await each.shutdown()
+            await asyncio.gather(*(each.shutdown() for each in _others(nodes, leader)))
             with pytest.raises(CommitUncertainError, match=r"within 0\.01 s; it may be yet"):
                 await leader.append_command("x", timeout=0.01)
             with pytest.raises(CommitUncertainError, match="leadership was lost"):

@@ -210,6 +210,27 @@ def test_the_same_order_when_the_body_raises_or_serve_is_cancelled() -> None:
     run(main())
 
 
+def test_a_second_cancellation_does_not_leave_half_a_node_behind() -> None:
+    """Rule 24: whoever leaves early would leave sockets, and a thread that holds the directory."""
+
+    async def block() -> None:
+        async with client(node_id="a"):
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        for life in (block(), client(node_id="a").serve()):
+            running = asyncio.create_task(life)
+            await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.sleep(0)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            assert _unfinished() == []
+
+    run(main())
+
+
 def test_a_peer_that_does_not_read_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 24, phase 6: what is queued is flushed, within a bound."""
     monkeypatch.setattr(link_module, "LINGER_SECONDS", 0.05)

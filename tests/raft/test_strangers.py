@@ -195,12 +195,12 @@ def test_too_many_servers_are_named() -> None:
 
 
 def test_a_locked_list_whose_member_came_back_with_another_disk_says_what_to_do() -> None:
-    """FORM-11: "a LOCKED list whose member has come back with another store (naming it and the remedy: wipe
-    all, nothing was committed)"."""
+    """FORM-11: "a LOCKED list whose member has come back with another store (naming it and the remedy)": where
+    another member knows the cluster, something may have been committed, and the line says so."""
     n1 = locked(3)
     n1.discovers(N1, N2, server(3, store=9))
     assert [n.level for n in n1.notices] == ["error"]
-    assert n1.warned(f"{N3}", f"{server(3, store=9)}", "wipe all data directories", "nothing was committed")
+    assert n1.warned(f"{N3}", f"{server(3, store=9)}", "nothing was committed", "wipe nothing")
 
 
 def test_a_locked_member_that_is_merely_away_is_not_called_lost() -> None:
