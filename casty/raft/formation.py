@@ -169,6 +169,6 @@ def _say_if_replaced(state: State, member: ServerId) -> None:
         state.notice(
             "error",
             f"member {member} came back as {here}, with another store: unless some member knows the cluster "
-            "already, it cannot form, and the remedy is to wipe all data directories, for nothing was committed; "
+            "already, it cannot form, and the remedy is to wipe all data directories: nothing was committed; "
             "if one does, wipe nothing",
         )
