@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
-BATCH = range(BATCH_SIZE)
-
 NESTED_MAX = 16
 """Actors that may be started inside one another; each costs some of the C stack."""
 
@@ -164,24 +161,25 @@ class Cell(Family["Cell"]):
         queue, receive, unasked = self._queue, self.actor.receive, self.actor.context
         assert queue is not None, "an actor has a queue as long as it has a task"
         try:
+            left = BATCH_SIZE
             while queue or self._notices:
-                while self._notices:
+                if self._notices:
                     await self._heed(*self._notices.popleft())
-                for _ in BATCH:
-                    if not queue or self._notices:
-                        break
-                    message, asker = queue.popleft()
-                    try:
-                        if asker is None:
-                            await receive(message, unasked)
-                        elif not asker.done():
-                            asker.progress = "still being handled"
-                            await receive(message, MessageContext(self, asker))
-                            if not asker.done():
-                                self._defer(asker)
-                    except BaseException as exc:
-                        await self._recover(exc, type(message).__qualname__, asker)
-                else:
+                    continue
+                message, asker = queue.popleft()
+                try:
+                    if asker is None:
+                        await receive(message, unasked)
+                    elif not asker.done():
+                        asker.progress = "still being handled"
+                        await receive(message, MessageContext(self, asker))
+                        if not asker.done():
+                            self._defer(asker)
+                except BaseException as exc:
+                    await self._recover(exc, type(message).__qualname__, asker)
+                left -= 1
+                if not left:
+                    left = BATCH_SIZE
                     await asyncio.sleep(0)
             if self.state is CLOSING:
                 await self._finish()

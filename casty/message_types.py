@@ -28,8 +28,7 @@ def message_types(actor_class: Any) -> Types | None:
 
 def class_name(actor_class: type) -> str:
     """What nodes call the class when they compare: `module:qualname`, whatever its arguments."""
-    bare = typing.get_origin(actor_class) or actor_class
-    return f"{bare.__module__}:{bare.__qualname__}"
+    return f"{actor_class.__module__}:{actor_class.__qualname__}"
 
 
 class _AnythingError(Exception):

@@ -285,9 +285,8 @@ TIMEOUT_MAX = 1e12
 
 
 def _failure(number: int, code: str, kind: str, text: str) -> AskResponse:
-    """The answer that an ask failed. What an actor raised may say anything, half characters included."""
-    sendable = text[:TEXT_MAX].encode(errors="backslashreplace").decode()
-    return AskResponse(number, code=code, error_type=kind[:TYPE_NAME_MAX], text=sendable)
+    """The answer that an ask failed, short enough for any frame."""
+    return AskResponse(number, code=code, error_type=kind[:TYPE_NAME_MAX], text=text[:TEXT_MAX])
 
 
 TYPE_NAME_MAX = 255

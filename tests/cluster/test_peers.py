@@ -294,6 +294,20 @@ def test_ten_thousand_bogus_addresses_cost_little() -> None:
     run(main())
 
 
+def test_the_members_of_the_cluster_are_never_forgotten() -> None:
+    """PEER-2: however long they are away."""
+
+    async def main() -> None:
+        async with cluster(2) as (one, two):
+            one._sweep()
+            await two.shutdown()
+            await until(lambda: not one.peers)
+            one.book._forget(one.loop.time() + 1e6)
+            assert set(dict(one.book.known())) == {"n2"}
+
+    run(main())
+
+
 # ------------------------------------------------------------------------------------------ hellos refused
 
 
