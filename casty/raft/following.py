@@ -106,6 +106,8 @@ def _take(state: State, sender: ServerId, request: AppendEntriesRequest, via: ob
             state.refuse(sender, via, *objection)
             _answer_no(state, sender, request, via)
             return
+        if at <= log.last_index:
+            state.retract(at)
         log.replace_from(at, fresh)
         state.disk.log_changed_from(at)
         if at == 1:
@@ -233,6 +235,7 @@ def _install(state: State, request: InstallSnapshotRequest, data: bytes) -> None
     configuration = Configuration(request.cluster_id, request.members)
     snapshot = Snapshot(index, term, configuration, data)
     state.notice("info", f"installing the snapshot that ends at {index}, of {len(data)} bytes")
+    state.retract(Index(state.commit_index + 1))
     state.log.restart(index, term)
     state.disk.log_replaced_by(snapshot)
     state.snapshot = state.restoring = snapshot

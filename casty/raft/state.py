@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from casty.raft.events import Notice, Outgoing, Role
-from casty.raft.messages import Refusal
+from casty.raft.messages import AppendEntriesResponse, Refusal
 from casty.raft.types import HardState, Index
 
 if TYPE_CHECKING:
@@ -143,6 +144,16 @@ class State:
         """Sends a request or response that rests on what is being written (spec PERSIST-2)."""
         self.out.gated.append(Outgoing(to, message, via))
 
+    def retract(self, first: Index) -> None:
+        """Entries from `first` on are gone: acknowledgements of them that have not left shrink to what stays.
+
+        Such an entry may have been replaced before it was ever written, and what is acknowledged is durable (spec
+        APPEND-7).
+        """
+        before = Index(first - 1)
+        self.out.gated = [_for_at_most(before, outgoing) for outgoing in self.out.gated]
+        self.disk.gate = deque((token, _for_at_most(before, outgoing)) for token, outgoing in self.disk.gate)
+
     def send_at_once(self, to: ServerId, message: Response, via: object) -> None:
         """Sends a response that promises nothing but what is durable already (spec APPEND-8)."""
         if message.term <= self.disk.term:
@@ -155,3 +166,10 @@ class State:
 
     def notice(self, level: str, text: str) -> None:
         self.out.notices.append(Notice(level, text))
+
+
+def _for_at_most(index: Index, outgoing: Outgoing) -> Outgoing:
+    message = outgoing.message
+    if isinstance(message, AppendEntriesResponse) and message.match_index > index:
+        return outgoing._replace(message=replace(message, match_index=index))
+    return outgoing

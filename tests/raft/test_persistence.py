@@ -8,7 +8,7 @@ import pytest
 from casty.raft.events import Role
 from casty.raft.messages import Message, PreVoteRequest, VoteRequest
 from casty.raft.types import HardState, Index, Term, Write
-from tests.raft.servers import acknowledge, candidate, leader, locked, member, only
+from tests.raft.servers import acknowledge, candidate, leader, locked, member, only, pre_votes
 from tests.raft.shorthand import (
     ELECTION,
     N1,
@@ -136,8 +136,7 @@ def test_request_vote_waits_for_the_candidates_own_vote() -> None:
     """VOTE-4: "a RequestVote only when term and self-vote are" durable; else a crash forgets whom it voted
     for."""
     n1 = member(1)
-    n1.tick()
-    ask = only(n1.says(N2), PreVoteRequest)
+    ask = pre_votes(n1)
     n1.slow = True
     n1.hears(N2, yes(ask))
     before = n1.says(N2)
@@ -237,8 +236,7 @@ def test_no_request_leaves_before_its_term_is_durable() -> None:
     """TERM-4, PERSIST-3: "if their term is"; here three of five vote for a candidate whose own disk lags
     behind."""
     n1 = member(1, size=5)
-    n1.tick()
-    ask = only(n1.says(N2), PreVoteRequest)
+    ask = pre_votes(n1)
     n1.hears(N2, yes(ask))
     n1.slow = True
     n1.hears(N3, yes(ask))
@@ -270,6 +268,27 @@ def test_an_early_answer_never_claims_what_is_not_durable() -> None:
     n1.forget()
     n1.hears(N3, append(2, command(3, 2), prev=(2, 1), seq=1), append(2, prev=(3, 2), seq=2))
     assert n1.says(N3) == []
+
+
+def test_what_was_replaced_before_it_was_written_is_not_acknowledged() -> None:
+    """APPEND-7: "of at most what is durable": entry 3 of term 1 is never on the disk, whoever else's is."""
+    n1 = member(1, 1)
+    n1.slow = True
+    n1.hears(N2, append(1, *commands(3, 1, 1), prev=(2, 1), seq=1))
+    n1.forget()
+    n1.hears(N3, append(2, command(3, 2), prev=(2, 1), seq=2))
+    n1.fsync()
+    assert (n1.says(N2), n1.says(N3)) == ([success(1, 2, seq=1)], [success(2, 3, seq=2)])
+
+
+def test_what_a_snapshot_replaced_is_not_acknowledged() -> None:
+    """APPEND-7, SNAP-6: the whole log is gone with what was on its way to the disk."""
+    n1 = member(1, 1)
+    n1.slow = True
+    n1.hears(N2, append(1, *commands(3, 1, 1), prev=(2, 1), commit=2, seq=1))
+    n1.hears(N3, install(2, snapshot(4, 2), seq=2))
+    n1.fsync()
+    assert n1.says(N2) == [success(1, 2, seq=1)]
 
 
 def test_an_early_answer_does_not_tell_a_term_that_is_not_durable() -> None:

@@ -39,7 +39,7 @@ class Promises:
         message = outgoing.message
         match message:
             case Refusal():
-                if message.code not in HARMLESS:
+                if message.code not in HARMLESS and not _is_locked_out(process, memory, message.code):
                     raise Violation("no refusals among honest servers", f"to {outgoing.to}: {message}")
                 return
             case PreVoteRequest() | VoteRequest() | AppendEntriesRequest() | InstallSnapshotRequest():
@@ -147,3 +147,10 @@ class Promises:
                 f"{process.server} acknowledges {index} to the leader of term {request.term}; its disk ends at "
             )
             raise Violation("acknowledged is durable", f"{text}{memory.trail.last}")
+
+
+def _is_locked_out(process: Process, memory: Remembered, code: str) -> bool:
+    """Whether it is locked to a list that never led to a cluster: where one id ran twice, the other store was elected
+    with its name, and what the leader sends to that name is not for it (spec FORM-8)."""
+    lock = memory.hard_state.lock
+    return code == "BAD_FORMATION" and lock is not None and process.server in lock and process.realm is None
