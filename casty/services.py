@@ -82,16 +82,25 @@ class Replica:
             raise result
         return result, index, term
 
-    def _apply(self, command: dict[str, Any]) -> None:
+    def _apply(self, command: object) -> None:
+        """Another implementation may have appended it (KV-4): it is checked like a request, on every node alike."""
         result: Scalar | BadRequestError
         try:
-            result = self.state.apply(command)
+            result = self.state.apply(checked(command))
         except BadRequestError as error:
             result = error  # the same on every node, for the state is
-        if command["origin"] == self._system.identity.boot_id and command["number"] in self._open:
+        if (number := self._ours(command)) is not None:
             index, raft = index_being_applied(self._system), self._system.raft
             term = raft.log.term_at(index) if raft is not None else None
-            self._results[command["number"]] = result, index, term
+            self._results[number] = result, index, term
+
+    def _ours(self, command: object) -> int | None:
+        """The number of a request that began here and is still waited for."""
+        match command:
+            case {"origin": self._system.identity.boot_id, "number": int(number)} if number in self._open:
+                return number
+            case _:
+                return None
 
 
 class KV(Actor[dict[str, Any]]):
