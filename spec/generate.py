@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 SPEC = Path(__file__).resolve().parent
 sys.path.insert(0, str(SPEC))  # so that it runs from anywhere, and under any name
 
-from generator import examples, model, python, schemas, sense, tables  # noqa: E402
+from generator import examples, lua, model, python, schemas, sense, tables  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,8 @@ def generated(spec: Path = SPEC) -> Iterator[tuple[Path, str]]:
     if problems := sense.problems(protocol):
         raise ValueError("protocol.toml: " + "\nprotocol.toml: ".join(problems))
     yield spec.parent / "casty" / "wire" / "_protocol.py", python.protocol_module(protocol)
+    yield spec.parent / "conformance" / "_protocol.py", python.suite_module(protocol)
+    yield spec.parent / "tools" / "wire_dump" / "casty.lua", lua.dissector(protocol)
     yield spec / "schemas" / "casty.cddl", schemas.cddl(protocol)
     yield spec / "schemas" / "vectors.json", schemas.vectors(protocol)
     golden = examples.load(spec / "vectors")
