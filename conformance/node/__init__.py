@@ -1,0 +1,1 @@
+"""Nodes under test: how one is started, watched and ended."""
