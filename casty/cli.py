@@ -61,6 +61,7 @@ def _add_node(node: argparse.ArgumentParser) -> None:
     node.add_argument("--election-ms", help="election timeouts are drawn from one to two times this (1000)")
     node.add_argument("--cluster", help="the cluster's name (casty)")
     node.add_argument("--snapshot-every", help="compact the log after so many entries (0: never by itself)")
+    node.add_argument("--seed", help="a number for what the node draws at random, identities aside")
     node.add_argument("--config", help="a JSON file with the same settings")
     node.add_argument("--describe", action="store_true", help="print what this node can do, and exit")
     node.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])

@@ -16,7 +16,7 @@ CastyError
 │   └── UnknownTypeError          the receiver does not admit this type
 ├── MessageTooLargeError          larger than one frame (also ValueError); surely did not happen
 ├── ProtocolError                 the peer broke a rule of the specification (also ValueError)
-├── HandshakeError                two nodes cannot talk to each other (also ConnectionError)
+├── HandshakeError                the seeds and this node refuse each other (also ConnectionError)
 ├── CommitUncertainError          a command may or may not be committed (also TimeoutError)
 ├── ApplyError                    committed, but the apply callback raised
 └── StorageError                  the disk failed; this node's Raft is over (also OSError)
@@ -118,7 +118,11 @@ class ProtocolError(CastyError, ValueError):
 
 
 class HandshakeError(CastyError, ConnectionError):
-    """Two nodes cannot talk: another version, cluster, size, or a node id in use. The text says which."""
+    """All seeds and this node refuse each other: another version, cluster or size, or a node id in use.
+
+    `wait_ready()` raises it; the text says why, seed by seed. It is the fault of whoever told one of them so.
+    Nothing has ended: the node goes on dialling them, and `wait_ready()` may be called again.
+    """
 
 
 class CommitUncertainError(CastyError, TimeoutError):

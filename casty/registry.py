@@ -24,7 +24,6 @@ from casty.errors import (
     SystemStoppedError,
 )
 from casty.mailbox import ASKS_MAX, BoundedMailbox
-from casty.message_types import message_types
 from casty.ref import CheckedRef, LocalRef
 
 if TYPE_CHECKING:
@@ -161,28 +160,28 @@ class Registry:
         cell = self._cells.get(name)
         return None if cell is None or cell.state is not LIVE or name.startswith("@") else cell
 
-    def deliver(self, address: str, envelope: Envelope) -> None:
-        """Delivers what came from another node, at once and without waiting.
+    def deliver(self, address: str, envelope: Envelope, *, at_once: bool = True) -> None:
+        """Delivers what came from another node, without waiting; an idle actor answers an ask `at_once`.
 
         Whatever is in the way is told to the asker, or makes the message a dead letter.
         """
         try:
-            self._deliver(address, envelope)
+            self._deliver(address, envelope, at_once)
         except CastyError as error:
             self.refuse(address, envelope, error)
 
-    def _deliver(self, address: str, envelope: Envelope) -> None:
+    def _deliver(self, address: str, envelope: Envelope, at_once: bool) -> None:
         cell = self._cells.get(address)
         if cell is None:
             raise ActorNotFoundError(f"there is no actor {address}{self._on_node()}")
         message, asker = envelope
-        accepted = message_types(cell.generic_kind)
+        accepted = cell.accepted
         if accepted is not None and not isinstance(message, accepted):
             text = f"actor {address} takes {_list(accepted)}, not {type(message).__qualname__}"
             raise ActorFailedError("UnhandledMessage", text, self.system.node_id)
         if isinstance(cell.inbox, BoundedMailbox) and cell.inbox.is_full:
             raise MailboxFullError(f"the mailbox of actor {address} is full: {self._mailbox_size} messages")
-        if asker is None:
+        if asker is None or not at_once:
             cell.post(envelope)
         else:
             cell.ask(envelope)

@@ -14,7 +14,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,12 +55,10 @@ class Pitfall:
 
 def load(path: Path) -> list[Pitfall]:
     """The rows of the file. Raises `TypeError` for one that lacks something or has too much."""
-    rows = tomllib.loads(path.read_text())["pitfalls"]
-    return [Pitfall(**{**row, "rules": _tuple(row, "rules"), "tests": _tuple(row, "tests")}) for row in rows]
-
-
-def _tuple(row: Mapping[str, Sequence[str]], key: str) -> tuple[str, ...]:
-    return tuple(row.get(key, ()))
+    rows: list[dict[str, Any]] = tomllib.loads(path.read_text())["pitfalls"]
+    for row in rows:
+        row |= {key: tuple(row.get(key, ())) for key in ("rules", "tests")}
+    return [Pitfall(**row) for row in rows]
 
 
 # --------------------------------------------------------------------------------------------- what is wrong

@@ -23,7 +23,6 @@ import pytest
 from casty.actor import Actor, Context
 from casty.message_types import class_name, message_types
 from casty.system import ActorSystem
-from tests.support import run
 
 
 @dataclass(frozen=True)
@@ -165,16 +164,15 @@ def test_the_message_type_is_found_through_all_bases(actor_class: Any, expected:
     assert message_types(actor_class) == expected
 
 
-def test_a_class_made_with_arguments_is_remembered_with_them() -> None:
+async def test_a_class_made_with_arguments_is_remembered_with_them() -> None:
     """[ACTOR-6] Also where a function makes it."""
-
-    async def main() -> list[Any]:
-        async with ActorSystem() as system:
-            refs: list[Any] = [await system.spawn(BoxOf[int]), await system.spawn(lambda: BoxOf[str]())]
-            cells = [system._registry.find(ref.address) for ref in refs]
-            return [message_types(cell.generic_kind) for cell in cells if cell is not None]
-
-    assert run(main()) == [(Box, int), (Box, str)]
+    async with ActorSystem() as system:
+        refs: list[Any] = [await system.spawn(BoxOf[int]), await system.spawn(lambda: BoxOf[str]())]
+        cells = [system._registry.find(ref.address) for ref in refs]
+        assert [message_types(cell.generic_kind) for cell in cells if cell is not None] == [
+            (Box, int),
+            (Box, str),
+        ]
 
 
 def test_a_class_whose_module_is_gone_admits_what_its_names_cannot_tell(

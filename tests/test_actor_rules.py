@@ -21,7 +21,7 @@ def cited() -> set[str]:
     found: set[str] = set()
     for path in (ROOT / "tests").glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 found.update(RULE.findall(ast.get_docstring(node) or ""))
     return found
 

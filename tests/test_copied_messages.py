@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from casty import Actor, ActorRef, ActorSystem, Context, SerializationError
-from tests.support import run
 
 
 @dataclass
@@ -25,37 +24,25 @@ class Changes(Actor[Tell]):
         ctx.reply(msg)
 
 
-def test_what_an_actor_does_to_its_copy_the_sender_does_not_see() -> None:
+async def test_what_an_actor_does_to_its_copy_the_sender_does_not_see() -> None:
     """ACTOR rule on mutability: messages are passed by reference unless the system copies them."""
-
-    async def main() -> None:
-        async with ActorSystem(copy_messages=True) as system:
-            ref = await system.spawn(Changes)
-            mine = Tell([1])
-            reply = await ref.ask(mine)
-            assert (mine.items, reply.items) == ([1], [1, 9])
-
-    run(main())
+    async with ActorSystem(copy_messages=True) as system:
+        ref = await system.spawn(Changes)
+        mine = Tell([1])
+        reply = await ref.ask(mine)
+        assert (mine.items, reply.items) == ([1], [1, 9])
 
 
-def test_refs_in_copied_messages_stay_the_refs_they_are() -> None:
+async def test_refs_in_copied_messages_stay_the_refs_they_are() -> None:
     """VALUE-5: a ref is local again at home."""
-
-    async def main() -> None:
-        async with ActorSystem(copy_messages=True) as system:
-            ref = await system.spawn(Changes)
-            assert (await ref.ask(Tell([], ref))).who is ref
-
-    run(main())
+    async with ActorSystem(copy_messages=True) as system:
+        ref = await system.spawn(Changes)
+        assert (await ref.ask(Tell([], ref))).who is ref
 
 
-def test_what_could_not_be_sent_is_refused_here_too() -> None:
+async def test_what_could_not_be_sent_is_refused_here_too() -> None:
     """VALUE-1: the sender's `await` raises, with the path to the value."""
-
-    async def main() -> None:
-        async with ActorSystem(copy_messages=True) as system:
-            ref = await system.spawn(Changes)
-            with pytest.raises(SerializationError, match="items"):
-                await ref.send(Tell([object()]))  # type: ignore[list-item]  # what this test is about
-
-    run(main())
+    async with ActorSystem(copy_messages=True) as system:
+        ref = await system.spawn(Changes)
+        with pytest.raises(SerializationError, match="items"):
+            await ref.send(Tell([object()]))  # type: ignore[list-item]  # what this test is about

@@ -18,7 +18,6 @@ import pytest
 
 import casty
 from casty import ActorSystem, DistributedActorSystem
-from tests.support import run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,38 +113,30 @@ def test_the_checker_says_what_the_readme_says(tmp_path: Path) -> None:
     assert complaint.strip() in done.stdout
 
 
-def test_the_readme_s_cluster_counts(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_readme_s_cluster_counts(capsys: pytest.CaptureFixture[str]) -> None:
     """An actor spawned on one node, found from another."""
+    program, _ = blocks(README)["run"]
+    here: dict[str, DistributedActorSystem] = {}
 
-    async def main() -> None:
-        program, _ = blocks(README)["run"]
-        here: dict[str, DistributedActorSystem] = {}
+    def node(host: str, port: int, seeds: list[str], expected_cluster_size: int) -> DistributedActorSystem:
+        known = [str(here["10.0.0.1"].listen)] if here else []
+        here[host] = DistributedActorSystem("127.0.0.1", 0, known, expected_cluster_size, node_id=host)
+        return here[host]
 
-        def node(host: str, port: int, seeds: list[str], expected_cluster_size: int) -> DistributedActorSystem:
-            known = [str(here["10.0.0.1"].listen)] if here else []
-            here[host] = DistributedActorSystem("127.0.0.1", 0, known, expected_cluster_size, node_id=host)
-            return here[host]
-
-        names = namespace(program + blocks(README)["cluster"][0], DistributedActorSystem=node)
-        async with DistributedActorSystem("127.0.0.1", 0, [], 3, node_id="10.0.0.1") as first:
-            here["10.0.0.1"] = first
-            await first.spawn(names["Counter"], name="counter", start=1)
-            await names["run_node"]("10.0.0.2", ["10.0.0.1:8001"])
-
-    run(main())
+    names = namespace(program + blocks(README)["cluster"][0], DistributedActorSystem=node)
+    async with DistributedActorSystem("127.0.0.1", 0, [], 3, node_id="10.0.0.1") as first:
+        here["10.0.0.1"] = first
+        await first.spawn(names["Counter"], name="counter", start=1)
+        await names["run_node"]("10.0.0.2", ["10.0.0.1:8001"])
     assert capsys.readouterr().out == "2\n"
 
 
-def test_the_readme_s_log_commits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+async def test_the_readme_s_log_commits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """`append_command` is True, and the callback has been called."""
-
-    async def main() -> dict[str, int]:
-        state: dict[str, int] = {}
-        names = namespace(blocks(README)["log"][0], DistributedActorSystem=loopback)
-        await names["replicated"](state, str(tmp_path))
-        return state
-
-    assert run(main()) == {"x": 42}
+    state: dict[str, int] = {}
+    names = namespace(blocks(README)["log"][0], DistributedActorSystem=loopback)
+    await names["replicated"](state, str(tmp_path))
+    assert state == {"x": 42}
     assert capsys.readouterr().out.startswith("committed")
 
 
@@ -219,11 +210,7 @@ GUIDE_TESTS: dict[str, Callable[[], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("name", GUIDE_TESTS)
-def test_the_guide_s_code_does_what_the_guide_says(name: str) -> None:
+async def test_the_guide_s_code_does_what_the_guide_says(name: str) -> None:
     """Each block is executed and used."""
-
-    async def main() -> None:
-        async with asyncio.timeout(20):
-            await GUIDE_TESTS[name]()
-
-    run(main())
+    async with asyncio.timeout(20):
+        await GUIDE_TESTS[name]()

@@ -13,7 +13,6 @@ import pytest
 
 from casty.errors import ActorFailedError, ActorStoppedError
 from casty.system import ActorSystem
-from tests.support import run
 
 GREETER = """
 from dataclasses import dataclass
@@ -184,68 +183,52 @@ def test_leaving_the_block_at_once_loses_no_message(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "Hello, World!\n"
 
 
-def test_the_fire_and_forget_pattern(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_fire_and_forget_pattern(capsys: pytest.CaptureFixture[str]) -> None:
     """*Actor References*: "sends a message and returns immediately, without waiting for a response"."""
     names = play(GREETER)
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            names["greeter"] = await system.spawn(names["Greeter"])
-            await play_inside(SEND, names)
-            assert capsys.readouterr().out == "", "the message was handled before send returned"
-
-    run(main())
+    async with ActorSystem() as system:
+        names["greeter"] = await system.spawn(names["Greeter"])
+        await play_inside(SEND, names)
+        assert capsys.readouterr().out == "", "the message was handled before send returned"
     assert capsys.readouterr().out == "Hello, Alice!\n"
 
 
-def test_the_request_response_pattern() -> None:
+async def test_the_request_response_pattern() -> None:
     """*Actor References*: "Returns 8"."""
     names = play(COUNTER)
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            names["system"] = system
-            await play_inside(USAGE, names)
-
-    run(main())
+    async with ActorSystem() as system:
+        names["system"] = system
+        await play_inside(USAGE, names)
     assert names["value"] == 8
 
 
-def test_context_and_actor_hierarchy() -> None:
+async def test_context_and_actor_hierarchy() -> None:
     """*Context and Actor Hierarchy*: the reply is a ref, and the child is found by its name."""
     names = play(STAND_INS, SUPERVISOR)
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            supervisor = await system.spawn(names["Supervisor"])
-            worker = await supervisor.ask(names["CreateWorker"]("7"))
-            assert worker == await system.lookup("worker-7")
-            assert await worker.ask("its work") == "worker-7 did its work"
-            await system.stop(supervisor)
-            with pytest.raises(ActorStoppedError):
-                await worker.ask("its work")
-
-    run(main())
+    async with ActorSystem() as system:
+        supervisor = await system.spawn(names["Supervisor"])
+        worker = await supervisor.ask(names["CreateWorker"]("7"))
+        assert worker == await system.lookup("worker-7")
+        assert await worker.ask("its work") == "worker-7 did its work"
+        await system.stop(supervisor)
+        with pytest.raises(ActorStoppedError):
+            await worker.ask("its work")
 
 
-def test_actor_lifecycle(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_actor_lifecycle(capsys: pytest.CaptureFixture[str]) -> None:
     """*Actor Lifecycle*: True continues, False terminates."""
     names = play(STAND_INS, DATABASE)
     query = names["Query"]
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            database = await system.spawn(names["DatabaseActor"])
-            assert await database.ask(query("SELECT 1")) == 1
-            with pytest.raises(ActorFailedError, match="TemporaryError: try again"):
-                await database.ask(query("busy"))
-            assert await database.ask(query("SELECT 1")) == 1
-            with pytest.raises(ActorFailedError, match="ValueError: nonsense"):
-                await database.ask(query("nonsense"))
-            with pytest.raises(ActorStoppedError):
-                await database.ask(query("SELECT 1"))
-
-    run(main())
+    async with ActorSystem() as system:
+        database = await system.spawn(names["DatabaseActor"])
+        assert await database.ask(query("SELECT 1")) == 1
+        with pytest.raises(ActorFailedError, match="TemporaryError: try again"):
+            await database.ask(query("busy"))
+        assert await database.ask(query("SELECT 1")) == 1
+        with pytest.raises(ActorFailedError, match="ValueError: nonsense"):
+            await database.ask(query("nonsense"))
+        with pytest.raises(ActorStoppedError):
+            await database.ask(query("SELECT 1"))
     assert capsys.readouterr().out.splitlines() == [
         "Connection established",
         "Temporary error, continuing: try again",

@@ -43,64 +43,49 @@ def spawn(name: str) -> Callable[[Context[Any]], Coroutine[Any, Any, Any]]:
     return spawn
 
 
-def test_a_name_is_given_once() -> None:
+async def test_a_name_is_given_once() -> None:
     """[ACTOR-30]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            first = await system.spawn(Echo, name="a")
-            with pytest.raises(NameTakenError, match="an actor named 'a' lives on this node already"):
-                await system.spawn(Echo, name="a")
-            assert await first.ask("still here") == "still here"
-            await system.stop(first)
+    async with ActorSystem() as system:
+        first = await system.spawn(Echo, name="a")
+        with pytest.raises(NameTakenError, match="an actor named 'a' lives on this node already"):
             await system.spawn(Echo, name="a")
-        assert issubclass(NameTakenError, ValueError)
+        assert await first.ask("still here") == "still here"
+        await system.stop(first)
+        await system.spawn(Echo, name="a")
+    assert issubclass(NameTakenError, ValueError)
 
-    run(main())
 
-
-def test_two_spawns_at_once_cannot_share_a_name() -> None:
+async def test_two_spawns_at_once_cannot_share_a_name() -> None:
     """[ACTOR-30]"""
 
     class Slow(Echo):
         async def on_start(self) -> None:
             await asyncio.sleep(0)
 
-    async def main() -> None:
-        async with ActorSystem() as system:
-            outcomes = await asyncio.gather(
-                *(system.spawn(Slow, name="a") for _ in range(3)), return_exceptions=True
-            )
-            assert [type(outcome) for outcome in outcomes[1:]] == [NameTakenError, NameTakenError]
-
-    run(main())
+    async with ActorSystem() as system:
+        outcomes = await asyncio.gather(
+            *(system.spawn(Slow, name="a") for _ in range(3)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes[1:]] == [NameTakenError, NameTakenError]
 
 
-def test_children_share_the_names_of_their_node() -> None:
+async def test_children_share_the_names_of_their_node() -> None:
     """[ACTOR-30]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            parent = await system.spawn(Echo, name="parent")
-            child = await parent.ask(spawn("child"))
-            assert await system.lookup("child") == child
-            with pytest.raises(NameTakenError):
-                await system.spawn(Echo, name="child")
-
-    run(main())
+    async with ActorSystem() as system:
+        parent = await system.spawn(Echo, name="parent")
+        child = await parent.ask(spawn("child"))
+        assert await system.lookup("child") == child
+        with pytest.raises(NameTakenError):
+            await system.spawn(Echo, name="child")
 
 
 @pytest.mark.parametrize("name", ["a", "worker-1", "Größe 3", "演员", "x" * 255, "é" * 127, "a@b", " "])
-def test_these_are_names(name: str) -> None:
+async def test_these_are_names(name: str) -> None:
     """[ACTOR-31]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            ref = await system.spawn(Echo, name=name)
-            assert ref.name == ref.address == name
-            assert await system.lookup(name) == ref
-
-    run(main())
+    async with ActorSystem() as system:
+        ref = await system.spawn(Echo, name=name)
+        assert ref.name == ref.address == name
+        assert await system.lookup(name) == ref
 
 
 @pytest.mark.parametrize(
@@ -115,15 +100,11 @@ def test_these_are_names(name: str) -> None:
         ("\ud800", "half a surrogate pair"),
     ],
 )
-def test_these_are_none(name: str, text: str) -> None:
+async def test_these_are_none(name: str, text: str) -> None:
     """[ACTOR-31]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            with pytest.raises(ValueError, match=text):
-                await system.spawn(Echo, name=name)
-
-    run(main())
+    async with ActorSystem() as system:
+        with pytest.raises(ValueError, match=text):
+            await system.spawn(Echo, name=name)
 
 
 def test_the_limit_is_that_of_the_wire() -> None:
@@ -137,74 +118,58 @@ def test_a_name_is_text() -> None:
         check_name(5)  # type: ignore[arg-type]  # what a caller without a type checker may do
 
 
-def test_an_actor_without_a_name_has_an_address() -> None:
+async def test_an_actor_without_a_name_has_an_address() -> None:
     """[ACTOR-31] Which is no name: nobody can look it up."""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            first, second = await system.spawn(Echo), await system.spawn(Echo)
-            assert [first.name, second.name] == [None, None]
-            assert [first.address, second.address] == ["@1", "@2"]
-            assert repr(first) == "<ActorRef @1>"
-            with pytest.raises(ActorNotFoundError):
-                await system.lookup("@1")
-
-    run(main())
+    async with ActorSystem() as system:
+        first, second = await system.spawn(Echo), await system.spawn(Echo)
+        assert [first.name, second.name] == [None, None]
+        assert [first.address, second.address] == ["@1", "@2"]
+        assert repr(first) == "<ActorRef @1>"
+        with pytest.raises(ActorNotFoundError):
+            await system.lookup("@1")
 
 
-def test_lookup_finds_an_actor_by_name() -> None:
+async def test_lookup_finds_an_actor_by_name() -> None:
     """[ACTOR-32]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            ref = await system.spawn(Echo, name="a")
-            assert await (await system.lookup("a")).ask("hello") == "hello"
-            assert await system.lookup("a", Echo) == ref
-            with pytest.raises(ActorNotFoundError, match="there is no actor named 'b'"):
-                await system.lookup("b")
-            await system.stop(ref)
-            with pytest.raises(LookupError):
-                await system.lookup("a")
-
-    run(main())
+    async with ActorSystem() as system:
+        ref = await system.spawn(Echo, name="a")
+        assert await (await system.lookup("a")).ask("hello") == "hello"
+        assert await system.lookup("a", Echo) == ref
+        with pytest.raises(ActorNotFoundError, match="there is no actor named 'b'"):
+            await system.lookup("b")
+        await system.stop(ref)
+        with pytest.raises(LookupError):
+            await system.lookup("a")
 
 
-def test_lookup_with_a_class_wants_just_that_class() -> None:
+async def test_lookup_with_a_class_wants_just_that_class() -> None:
     """[ACTOR-32]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            await system.spawn(Special, name="a")
-            await system.lookup("a", Special)
-            for wrong in (Other, Echo):
-                text = f"actor 'a' is a {__name__}:Special, not a {__name__}:{wrong.__qualname__}"
-                with pytest.raises(TypeError, match=text):
-                    await system.lookup("a", wrong)
-
-    run(main())
+    async with ActorSystem() as system:
+        await system.spawn(Special, name="a")
+        await system.lookup("a", Special)
+        for wrong in (Other, Echo):
+            text = f"actor 'a' is a {__name__}:Special, not a {__name__}:{wrong.__qualname__}"
+            with pytest.raises(TypeError, match=text):
+                await system.lookup("a", wrong)
 
 
-def test_refs_to_one_actor_are_equal() -> None:
+async def test_refs_to_one_actor_are_equal() -> None:
     """[ACTOR-33]"""
+    async with ActorSystem() as system, ActorSystem() as other_system:
+        ref = await system.spawn(Echo, name="a")
+        found = await system.lookup("a")
 
-    async def main() -> None:
-        async with ActorSystem() as system, ActorSystem() as other_system:
-            ref = await system.spawn(Echo, name="a")
-            found = await system.lookup("a")
+        async def own_ref(ctx: Context[Any]) -> Any:
+            return ctx.self_ref
 
-            async def own_ref(ctx: Context[Any]) -> Any:
-                return ctx.self_ref
-
-            assert {ref, found, await ref.ask(own_ref)} == {ref}
-            assert ref != await system.spawn(Echo, name="b")
-            assert ref != await other_system.spawn(Echo, name="a")
-            assert ref != "a"
-            assert (ref.node_id, repr(ref)) == (None, "<ActorRef a>")
-
-    run(main())
+        assert {ref, found, await ref.ask(own_ref)} == {ref}
+        assert ref != await system.spawn(Echo, name="b")
+        assert ref != await other_system.spawn(Echo, name="a")
+        assert ref != "a"
+        assert (ref.node_id, repr(ref)) == (None, "<ActorRef a>")
 
 
-def test_a_ref_on_a_node_says_so() -> None:
+async def test_a_ref_on_a_node_says_so() -> None:
     """[ACTOR-33]"""
 
     class Node(ActorSystem):
@@ -212,13 +177,10 @@ def test_a_ref_on_a_node_says_so() -> None:
         def node_id(self) -> str:
             return "node-1"
 
-    async def main() -> None:
-        async with Node() as system, Node() as twin:
-            ref = await system.spawn(Echo, name="a")
-            assert (ref.node_id, repr(ref)) == ("node-1", "<ActorRef a on node node-1>")
-            assert ref == await twin.spawn(Echo, name="a"), "a node is known by its id alone"
-
-    run(main())
+    async with Node() as system, Node() as twin:
+        ref = await system.spawn(Echo, name="a")
+        assert (ref.node_id, repr(ref)) == ("node-1", "<ActorRef a on node node-1>")
+        assert ref == await twin.spawn(Echo, name="a"), "a node is known by its id alone"
 
 
 class FarRef(ActorRef[Any]):
@@ -239,7 +201,7 @@ class FarRef(ActorRef[Any]):
         return msg, timeout
 
 
-def test_a_ref_of_another_kind_is_equal_too() -> None:
+async def test_a_ref_of_another_kind_is_equal_too() -> None:
     """[ACTOR-33] Nothing but the address tells refs apart."""
 
     class Node(ActorSystem):
@@ -247,50 +209,39 @@ def test_a_ref_of_another_kind_is_equal_too() -> None:
         def node_id(self) -> str:
             return "node-1"
 
-    async def main() -> None:
-        async with Node() as system:
-            ref = await system.spawn(Echo, name="a")
-            far = FarRef("node-1", "a")
-            assert {ref, far} == {ref}
-            assert far != FarRef("node-2", "a")
-            assert (repr(far), far.name) == (repr(ref), ref.name)
-            assert await far.ask("hello") == ("hello", 5.0)
-
-    run(main())
+    async with Node() as system:
+        ref = await system.spawn(Echo, name="a")
+        far = FarRef("node-1", "a")
+        assert {ref, far} == {ref}
+        assert far != FarRef("node-2", "a")
+        assert (repr(far), far.name) == (repr(ref), ref.name)
+        assert await far.ask("hello") == ("hello", 5.0)
 
 
-def test_a_ref_reaches_the_next_holder_of_its_name() -> None:
+async def test_a_ref_reaches_the_next_holder_of_its_name() -> None:
     """[ACTOR-33]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            ref = await system.spawn(Echo, name="a")
-            await system.stop(ref)
-            with pytest.raises(ActorStoppedError):
-                await ref.ask("anybody?")
-            successor = await system.spawn(Echo, name="a")
-            assert await ref.ask("hello") == "hello"
-            await ref.send("hello")
-            assert ref == successor
-            await system.stop(ref)
-            with pytest.raises(ActorNotFoundError):
-                await system.lookup("a")
-
-    run(main())
+    async with ActorSystem() as system:
+        ref = await system.spawn(Echo, name="a")
+        await system.stop(ref)
+        with pytest.raises(ActorStoppedError):
+            await ref.ask("anybody?")
+        successor = await system.spawn(Echo, name="a")
+        assert await ref.ask("hello") == "hello"
+        await ref.send("hello")
+        assert ref == successor
+        await system.stop(ref)
+        with pytest.raises(ActorNotFoundError):
+            await system.lookup("a")
 
 
-def test_a_ref_without_a_name_reaches_one_actor_only() -> None:
+async def test_a_ref_without_a_name_reaches_one_actor_only() -> None:
     """[ACTOR-33]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            ref = await system.spawn(Echo)
-            await system.stop(ref)
-            await system.spawn(Echo)
-            with pytest.raises(ActorStoppedError):
-                await ref.ask("hello")
-
-    run(main())
+    async with ActorSystem() as system:
+        ref = await system.spawn(Echo)
+        await system.stop(ref)
+        await system.spawn(Echo)
+        with pytest.raises(ActorStoppedError):
+            await ref.ask("hello")
 
 
 def test_a_system_belongs_to_one_loop() -> None:
@@ -325,57 +276,45 @@ def test_two_systems_share_nothing() -> None:
 
 
 @pytest.mark.parametrize("use", ["send", "ask", "spawn", "stop"])
-def test_using_actors_from_a_foreign_loop_raises_in_debug_mode(use: str) -> None:
+async def test_using_actors_from_a_foreign_loop_raises_in_debug_mode(use: str) -> None:
     """[ACTOR-34]"""
+    asyncio.get_running_loop().set_debug(True)
+    async with ActorSystem() as system:
+        echo = await system.spawn(Echo)
+        uses: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+            "send": lambda: echo.send("a"),
+            "ask": lambda: echo.ask("a"),
+            "spawn": lambda: system.spawn(Echo),
+            "stop": lambda: system.stop(echo),
+        }
 
-    async def main() -> None:
-        asyncio.get_running_loop().set_debug(True)
-        async with ActorSystem() as system:
-            echo = await system.spawn(Echo)
-            uses: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-                "send": lambda: echo.send("a"),
-                "ask": lambda: echo.ask("a"),
-                "spawn": lambda: system.spawn(Echo),
-                "stop": lambda: system.stop(echo),
-            }
+        def elsewhere() -> None:
+            with pytest.raises(RuntimeError, match="outside the event loop"):
+                run(uses[use]())
 
-            def elsewhere() -> None:
-                with pytest.raises(RuntimeError, match="outside the event loop"):
-                    run(uses[use]())
-
-            await asyncio.to_thread(elsewhere)
-            assert await echo.ask("a") == "a"
-
-    run(main())
+        await asyncio.to_thread(elsewhere)
+        assert await echo.ask("a") == "a"
 
 
-def test_replying_from_a_foreign_thread_raises_in_debug_mode() -> None:
+async def test_replying_from_a_foreign_thread_raises_in_debug_mode() -> None:
     """[ACTOR-34] The asker is still there for whoever replies properly."""
+    asyncio.get_running_loop().set_debug(True)
+    async with ActorSystem() as system:
+        echo = await system.spawn(Echo)
 
-    async def main() -> None:
-        asyncio.get_running_loop().set_debug(True)
-        async with ActorSystem() as system:
-            echo = await system.spawn(Echo)
+        async def reply_elsewhere(ctx: Context[Any]) -> str:
+            with pytest.raises(RuntimeError):
+                await asyncio.to_thread(ctx.reply, "from a thread")
+            return "from the loop"
 
-            async def reply_elsewhere(ctx: Context[Any]) -> str:
-                with pytest.raises(RuntimeError):
-                    await asyncio.to_thread(ctx.reply, "from a thread")
-                return "from the loop"
-
-            assert await echo.ask(reply_elsewhere) == "from the loop"
-
-    run(main())
+        assert await echo.ask(reply_elsewhere) == "from the loop"
 
 
-def test_debug_mode_works_like_any_other() -> None:
+async def test_debug_mode_works_like_any_other() -> None:
     """[ACTOR-34] [ACTOR-4] The checks come on top."""
-
-    async def main() -> None:
-        asyncio.get_running_loop().set_debug(True)
-        async with ActorSystem() as system:
-            echo = await system.spawn(Echo)
-            for number in range(3000):
-                await echo.send(number)
-            assert await echo.ask("a") == "a"
-
-    run(main())
+    asyncio.get_running_loop().set_debug(True)
+    async with ActorSystem() as system:
+        echo = await system.spawn(Echo)
+        for number in range(3000):
+            await echo.send(number)
+        assert await echo.ask("a") == "a"

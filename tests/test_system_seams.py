@@ -13,7 +13,6 @@ from casty.actor import Actor, Context
 from casty.dead_letters import DeadLetter
 from casty.errors import ActorFailedError, ActorNotFoundError, ActorStoppedError, CastyError, MailboxFullError
 from casty.system import ActorSystem
-from tests.support import run
 
 if TYPE_CHECKING:
     from casty.actor import Progress
@@ -65,150 +64,119 @@ class Node(ActorSystem):
         return self._registry
 
 
-def test_what_comes_from_outside_is_delivered_without_waiting() -> None:
+async def test_what_comes_from_outside_is_delivered_without_waiting() -> None:
     """[ACTOR-2] [ACTOR-15] By name or by number; an idle actor answers before `deliver` returns."""
-
-    async def main() -> None:
-        async with Node() as system:
-            await system.spawn(Doubler, name="named")
-            unnamed = await system.spawn(Doubler)
-            for address in ("named", unnamed.address):
-                asker = Asker()
-                system.registry.deliver(address, (21, asker))
-                assert asker.outcome.result() == 42
-                system.registry.deliver(address, (21, None))
-
-    run(main())
+    async with Node() as system:
+        await system.spawn(Doubler, name="named")
+        unnamed = await system.spawn(Doubler)
+        for address in ("named", unnamed.address):
+            asker = Asker()
+            system.registry.deliver(address, (21, asker))
+            assert asker.outcome.result() == 42
+            system.registry.deliver(address, (21, None))
 
 
-def test_an_unknown_address_fails_the_asker_or_makes_a_dead_letter() -> None:
+async def test_an_unknown_address_fails_the_asker_or_makes_a_dead_letter() -> None:
     """[ACTOR-3] [ACTOR-9]"""
     letters: list[DeadLetter] = []
-
-    async def main() -> None:
-        async with Node(on_dead_letter=letters.append) as system:
-            asker = Asker()
-            system.registry.deliver("nobody", (1, asker))
-            system.registry.deliver("nobody", (1, None))
-            with pytest.raises(ActorNotFoundError, match="there is no actor nobody on node node-1"):
-                asker.outcome.result()
-
-    run(main())
+    async with Node(on_dead_letter=letters.append) as system:
+        asker = Asker()
+        system.registry.deliver("nobody", (1, asker))
+        system.registry.deliver("nobody", (1, None))
+        with pytest.raises(ActorNotFoundError, match="there is no actor nobody on node node-1"):
+            asker.outcome.result()
     assert letters == [DeadLetter(1, "nobody", "node-1", "there is no actor nobody on node node-1")]
 
 
-def test_a_message_of_another_type_is_refused() -> None:
+async def test_a_message_of_another_type_is_refused() -> None:
     """[ACTOR-6] True, by the way, is an int."""
     letters: list[DeadLetter] = []
-
-    async def main() -> None:
-        async with Node(on_dead_letter=letters.append) as system:
-            await system.spawn(Doubler, name="doubler")
-            asker = Asker()
-            system.registry.deliver("doubler", ("text", asker))
-            system.registry.deliver("doubler", ("text", None))
-            system.registry.deliver("doubler", (True, None))
-            with pytest.raises(ActorFailedError) as caught:
-                asker.outcome.result()
-            assert caught.value.error_type == "UnhandledMessage"
-            assert caught.value.message == "actor doubler takes int, not str"
-            assert caught.value.node_id == "node-1"
-
-    run(main())
+    async with Node(on_dead_letter=letters.append) as system:
+        await system.spawn(Doubler, name="doubler")
+        asker = Asker()
+        system.registry.deliver("doubler", ("text", asker))
+        system.registry.deliver("doubler", ("text", None))
+        system.registry.deliver("doubler", (True, None))
+        with pytest.raises(ActorFailedError) as caught:
+            asker.outcome.result()
+        assert caught.value.error_type == "UnhandledMessage"
+        assert caught.value.message == "actor doubler takes int, not str"
+        assert caught.value.node_id == "node-1"
     (letter,) = letters
     assert (letter.message, letter.address) == ("text", "doubler")
 
 
-def test_a_full_mailbox_is_not_waited_for() -> None:
+async def test_a_full_mailbox_is_not_waited_for() -> None:
     """[ACTOR-5]"""
     letters: list[DeadLetter] = []
-
-    async def main() -> None:
-        async with Node(mailbox_size=2, on_dead_letter=letters.append, shutdown_timeout=0) as system:
-            await system.spawn(Doubler, name="doubler")
-            system.registry.deliver("doubler", (-1, None))
-            await asyncio.sleep(0)
-            for number in (1, 2, 3):
-                system.registry.deliver("doubler", (number, None))
-            asker = Asker()
-            system.registry.deliver("doubler", (4, asker))
-            with pytest.raises(MailboxFullError, match="the mailbox of actor doubler is full: 2 messages"):
-                asker.outcome.result()
-            assert [letter.message for letter in letters] == [3]
-
-    run(main())
+    async with Node(mailbox_size=2, on_dead_letter=letters.append, shutdown_timeout=0) as system:
+        await system.spawn(Doubler, name="doubler")
+        system.registry.deliver("doubler", (-1, None))
+        await asyncio.sleep(0)
+        for number in (1, 2, 3):
+            system.registry.deliver("doubler", (number, None))
+        asker = Asker()
+        system.registry.deliver("doubler", (4, asker))
+        with pytest.raises(MailboxFullError, match="the mailbox of actor doubler is full: 2 messages"):
+            asker.outcome.result()
+        assert [letter.message for letter in letters] == [3]
 
 
-def test_an_actor_that_is_stopping_is_a_stopped_one() -> None:
+async def test_an_actor_that_is_stopping_is_a_stopped_one() -> None:
     """[ACTOR-9]"""
-
-    async def main() -> None:
-        async with Node(shutdown_timeout=0) as system:
-            doubler = await system.spawn(Doubler, name="doubler")
-            await doubler.send(-1)
-            stopping = asyncio.create_task(system.stop(doubler, timeout=0))
-            await asyncio.sleep(0)
-            asker = Asker()
-            system.registry.deliver("doubler", (1, asker))
-            with pytest.raises(ActorStoppedError):
-                asker.outcome.result()
-            await stopping
-
-    run(main())
+    async with Node(shutdown_timeout=0) as system:
+        doubler = await system.spawn(Doubler, name="doubler")
+        await doubler.send(-1)
+        stopping = asyncio.create_task(system.stop(doubler, timeout=0))
+        await asyncio.sleep(0)
+        asker = Asker()
+        system.registry.deliver("doubler", (1, asker))
+        with pytest.raises(ActorStoppedError):
+            asker.outcome.result()
+        await stopping
 
 
-def test_an_asker_that_is_gone_is_spared_the_answer() -> None:
+async def test_an_asker_that_is_gone_is_spared_the_answer() -> None:
     """[ACTOR-13] [ACTOR-11] Its message is not started, or its reply is dropped and counted."""
-
-    async def main() -> None:
-        async with Node() as system:
-            actor = Doubler()
-            await system.spawn(lambda: actor, name="doubler")
-            gone = Asker()
-            gone.is_gone = True
-            system.registry.deliver("doubler", (1, gone))
-            assert actor.count == 0
-            asker = Asker()
-            system.registry.deliver("doubler", (0, asker))
-            assert asker.progress == "handled without a reply"
-            asker.is_gone = True
-            actor.contexts[0].reply("too late")
-            assert system.late_reply_count == 1
-            assert not asker.outcome.done()
-
-    run(main())
+    async with Node() as system:
+        actor = Doubler()
+        await system.spawn(lambda: actor, name="doubler")
+        gone = Asker()
+        gone.is_gone = True
+        system.registry.deliver("doubler", (1, gone))
+        assert actor.count == 0
+        asker = Asker()
+        system.registry.deliver("doubler", (0, asker))
+        assert asker.progress == "handled without a reply"
+        asker.is_gone = True
+        actor.contexts[0].reply("too late")
+        assert system.late_reply_count == 1
+        assert not asker.outcome.done()
 
 
-def test_an_asker_that_is_gone_is_not_refused_either() -> None:
+async def test_an_asker_that_is_gone_is_not_refused_either() -> None:
     """[ACTOR-13] Nobody is told twice."""
-
-    async def main() -> None:
-        async with Node() as system:
-            gone = Asker()
-            gone.is_gone = True
-            system.registry.deliver("nobody", (1, gone))
-            assert not gone.outcome.done()
-
-    run(main())
+    async with Node() as system:
+        gone = Asker()
+        gone.is_gone = True
+        system.registry.deliver("nobody", (1, gone))
+        assert not gone.outcome.done()
 
 
-def test_failures_name_the_node_they_happened_on() -> None:
+async def test_failures_name_the_node_they_happened_on() -> None:
     """[ACTOR-8]"""
 
     class Failing(Actor[int]):
         async def receive(self, msg: int, ctx: Context[int]) -> None:
             raise ValueError("no")
 
-    async def main() -> None:
-        async with Node() as system:
-            failing = await system.spawn(Failing)
-            with pytest.raises(ActorFailedError, match="ValueError: no on node node-1"):
-                await failing.ask(1)
-
-    run(main())
+    async with Node() as system:
+        failing = await system.spawn(Failing)
+        with pytest.raises(ActorFailedError, match="ValueError: no on node node-1"):
+            await failing.ask(1)
 
 
-def test_the_cluster_learns_which_actors_come() -> None:
+async def test_the_cluster_learns_which_actors_come() -> None:
     """So that it may admit their messages."""
     admitted: list[Any] = []
 
@@ -217,11 +185,8 @@ def test_the_cluster_learns_which_actors_come() -> None:
             super()._admitted(kind)
             admitted.append(kind)
 
-    async def main() -> None:
-        async with Watching() as system:
-            await system.spawn(Doubler)
-
-    run(main())
+    async with Watching() as system:
+        await system.spawn(Doubler)
     assert admitted == [Doubler]
 
 

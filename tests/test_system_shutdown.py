@@ -10,8 +10,7 @@ import pytest
 from casty.actor import Actor, Context
 from casty.errors import ActorStoppedError, SystemStoppedError
 from casty.system import ActorSystem
-from tests.support import run
-from tests.test_actor_messages import logged
+from tests.support import logged, run
 
 
 class Worker(Actor[Any]):
@@ -34,21 +33,17 @@ class Worker(Actor[Any]):
                 self.notes.append(f"{self.label} handles {msg}")
 
 
-def test_leaving_the_block_drains_and_stops_the_actors_the_youngest_first() -> None:
+async def test_leaving_the_block_drains_and_stops_the_actors_the_youngest_first() -> None:
     """[ACTOR-26] So an actor outlives those that were handed its ref when they were spawned."""
     notes: list[str] = []
+    async with ActorSystem() as system:
+        older = await system.spawn(Worker, notes=notes, label="older")
+        younger = await system.spawn(Worker, notes=notes, label="younger")
 
-    async def main() -> None:
-        async with ActorSystem() as system:
-            older = await system.spawn(Worker, notes=notes, label="older")
-            younger = await system.spawn(Worker, notes=notes, label="younger")
+        async def pass_on(ctx: Context[Any]) -> None:
+            await older.send("work")
 
-            async def pass_on(ctx: Context[Any]) -> None:
-                await older.send("work")
-
-            await younger.send(pass_on)
-
-    run(main())
+        await younger.send(pass_on)
     assert notes == ["younger stops", "older handles work", "older stops"]
 
 
@@ -66,7 +61,7 @@ def test_an_exception_in_the_block_stops_the_actors_too() -> None:
     assert notes == ["worker stops"]
 
 
-def test_a_cancelled_block_stops_the_actors_too() -> None:
+async def test_a_cancelled_block_stops_the_actors_too() -> None:
     """[ACTOR-26]"""
     notes: list[str] = []
 
@@ -75,101 +70,78 @@ def test_a_cancelled_block_stops_the_actors_too() -> None:
             await system.spawn(Worker, notes=notes)
             await asyncio.Event().wait()
 
-    async def main() -> None:
-        task = asyncio.create_task(block())
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
-
-    run(main())
+    task = asyncio.create_task(block())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
     assert notes == ["worker stops"]
 
 
-def test_actors_that_take_too_long_are_cancelled_all_at_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_actors_that_take_too_long_are_cancelled_all_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """[ACTOR-26] Their on_stop is called all the same."""
     notes: list[str] = []
-
-    async def main() -> None:
-        async with ActorSystem(shutdown_timeout=0.001) as system:
-            for label in ("first", "second"):
-                worker = await system.spawn(Worker, notes=notes, label=label)
-                await worker.send(asyncio.Event())
-                await worker.send("queued")
-            await asyncio.sleep(0)
-
-    run(main())
+    async with ActorSystem(shutdown_timeout=0.001) as system:
+        for label in ("first", "second"):
+            worker = await system.spawn(Worker, notes=notes, label=label)
+            await worker.send(asyncio.Event())
+            await worker.send("queued")
+        await asyncio.sleep(0)
     assert sorted(notes) == ["first stops", "second stops"]
     assert logged(caplog) == ["2 actors had not stopped in 0.001 s and are cancelled"]
 
 
-def test_a_shutdown_without_a_timeout_waits_for_the_actors() -> None:
+async def test_a_shutdown_without_a_timeout_waits_for_the_actors() -> None:
     """[ACTOR-26]"""
     notes: list[str] = []
-
-    async def main() -> None:
-        async with ActorSystem(shutdown_timeout=None) as system:
-            worker = await system.spawn(Worker, notes=notes)
-            go = asyncio.Event()
-            await worker.send(go)
-            await worker.send("work")
-            asyncio.get_running_loop().call_later(0.001, go.set)
-
-    run(main())
+    async with ActorSystem(shutdown_timeout=None) as system:
+        worker = await system.spawn(Worker, notes=notes)
+        go = asyncio.Event()
+        await worker.send(go)
+        await worker.send("work")
+        asyncio.get_running_loop().call_later(0.001, go.set)
     assert notes == ["worker handles work", "worker stops"]
 
 
-def test_after_shutdown_nothing_can_be_spawned_or_entered() -> None:
+async def test_after_shutdown_nothing_can_be_spawned_or_entered() -> None:
     """[ACTOR-26]"""
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            worker = await system.spawn(Worker, notes=[])
-        with pytest.raises(SystemStoppedError, match="spawns no more actors"):
-            await system.spawn(Worker, notes=[])
-        with pytest.raises(SystemStoppedError, match="make a new one"):
-            await system.__aenter__()
-        with pytest.raises(ActorStoppedError):
-            await worker.ask("a")
-
-    run(main())
+    async with ActorSystem() as system:
+        worker = await system.spawn(Worker, notes=[])
+    with pytest.raises(SystemStoppedError, match="spawns no more actors"):
+        await system.spawn(Worker, notes=[])
+    with pytest.raises(SystemStoppedError, match="make a new one"):
+        await system.__aenter__()
+    with pytest.raises(ActorStoppedError):
+        await worker.ask("a")
 
 
-def test_no_actor_is_spawned_while_the_system_shuts_down() -> None:
+async def test_no_actor_is_spawned_while_the_system_shuts_down() -> None:
     """[ACTOR-26] Not even a child."""
     outcomes: list[Exception] = []
+    async with ActorSystem() as system:
+        worker = await system.spawn(Worker, notes=[])
 
-    async def main() -> None:
-        async with ActorSystem() as system:
-            worker = await system.spawn(Worker, notes=[])
+        async def spawn(ctx: Context[Any]) -> None:
+            try:
+                await ctx.spawn(Worker, notes=[])
+            except Exception as error:
+                outcomes.append(error)
 
-            async def spawn(ctx: Context[Any]) -> None:
-                try:
-                    await ctx.spawn(Worker, notes=[])
-                except Exception as error:
-                    outcomes.append(error)
-
-            go = asyncio.Event()
-            await worker.send(go)
-            await worker.send(spawn)
-            asyncio.get_running_loop().call_soon(go.set)
-
-    run(main())
+        go = asyncio.Event()
+        await worker.send(go)
+        await worker.send(spawn)
+        asyncio.get_running_loop().call_soon(go.set)
     assert [type(error) for error in outcomes] == [SystemStoppedError]
 
 
-def test_shutting_down_twice_is_shutting_down_once() -> None:
+async def test_shutting_down_twice_is_shutting_down_once() -> None:
     """[ACTOR-26] Both calls return at the end."""
     notes: list[str] = []
-
-    async def main() -> None:
-        system = ActorSystem()
-        await system.spawn(Worker, notes=notes)
-        await asyncio.gather(system.shutdown(), system.shutdown())
-        assert notes == ["worker stops"]
-        await system.shutdown()
-
-    run(main())
+    system = ActorSystem()
+    await system.spawn(Worker, notes=notes)
+    await asyncio.gather(system.shutdown(), system.shutdown())
+    assert notes == ["worker stops"]
+    await system.shutdown()
     assert notes == ["worker stops"]
 
 
@@ -178,72 +150,60 @@ def test_a_system_that_was_never_used_shuts_down_too() -> None:
     run(ActorSystem().shutdown())
 
 
-def test_a_cancelled_shutdown_goes_on_without_its_caller() -> None:
+async def test_a_cancelled_shutdown_goes_on_without_its_caller() -> None:
     """[ACTOR-26]"""
     notes: list[str] = []
-
-    async def main() -> None:
-        async with ActorSystem() as system:
-            worker = await system.spawn(Worker, notes=notes)
-            go = asyncio.Event()
-            await worker.send(go)
-            calling = asyncio.create_task(system.shutdown())
-            await asyncio.sleep(0)
-            calling.cancel()
-            await asyncio.wait([calling])
-            assert calling.cancelled()
-            go.set()
-
-    run(main())
+    async with ActorSystem() as system:
+        worker = await system.spawn(Worker, notes=notes)
+        go = asyncio.Event()
+        await worker.send(go)
+        calling = asyncio.create_task(system.shutdown())
+        await asyncio.sleep(0)
+        calling.cancel()
+        await asyncio.wait([calling])
+        assert calling.cancelled()
+        go.set()
     assert notes == ["worker stops"]
 
 
-def test_an_actor_may_shut_its_system_down() -> None:
+async def test_an_actor_may_shut_its_system_down() -> None:
     """[ACTOR-26] [ACTOR-27] It finishes its message, handles what it has, and is stopped."""
     notes: list[str] = []
+    async with ActorSystem() as system:
+        worker = await system.spawn(Worker, notes=notes)
 
-    async def main() -> None:
-        async with ActorSystem() as system:
-            worker = await system.spawn(Worker, notes=notes)
+        async def shut_down(ctx: Context[Any]) -> None:
+            await ctx.system.shutdown()
+            notes.append("goes on")
 
-            async def shut_down(ctx: Context[Any]) -> None:
-                await ctx.system.shutdown()
-                notes.append("goes on")
-
-            await worker.send(shut_down)
-            await worker.send("queued")
-            await asyncio.sleep(0)
-
-    run(main())
+        await worker.send(shut_down)
+        await worker.send("queued")
+        await asyncio.sleep(0)
     assert notes == ["goes on", "worker handles queued", "worker stops"]
 
 
-def test_an_actor_may_stop_itself_or_its_parent_through_the_system() -> None:
+async def test_an_actor_may_stop_itself_or_its_parent_through_the_system() -> None:
     """[ACTOR-27]"""
     notes: list[str] = []
+    async with ActorSystem() as system:
+        parent = await system.spawn(Worker, notes=notes, label="parent")
 
-    async def main() -> None:
-        async with ActorSystem() as system:
-            parent = await system.spawn(Worker, notes=notes, label="parent")
+        async def spawn(ctx: Context[Any]) -> Any:
+            return await ctx.spawn(Worker, notes=notes, label="child")
 
-            async def spawn(ctx: Context[Any]) -> Any:
-                return await ctx.spawn(Worker, notes=notes, label="child")
+        async def stop_parent(ctx: Context[Any]) -> None:
+            await ctx.system.stop(parent, timeout=None)
+            notes.append("child goes on")
 
-            async def stop_parent(ctx: Context[Any]) -> None:
-                await ctx.system.stop(parent, timeout=None)
-                notes.append("child goes on")
+        async def stop_itself(ctx: Context[Any]) -> None:
+            await ctx.system.stop(ctx.self_ref, timeout=None)
+            notes.append("goes on")
 
-            async def stop_itself(ctx: Context[Any]) -> None:
-                await ctx.system.stop(ctx.self_ref, timeout=None)
-                notes.append("goes on")
-
-            child = await parent.ask(spawn)
-            await child.ask(stop_parent)
-            await system.stop(parent)
-            other = await system.spawn(Worker, notes=notes, label="other")
-            await other.ask(stop_itself)
-
-    run(main())
+        child = await parent.ask(spawn)
+        await child.ask(stop_parent)
+        await system.stop(parent)
+        other = await system.spawn(Worker, notes=notes, label="other")
+        await other.ask(stop_itself)
     assert notes == ["child goes on", "child stops", "parent stops", "goes on", "other stops"]
 
 
@@ -278,21 +238,18 @@ def test_the_phases_of_a_shutdown_come_in_order_whatever_fails() -> None:
     assert phases == ["refuse", "announce", "stop", "worker stops", "disconnect"]
 
 
-def test_a_hundred_thousand_idle_actors_stop_in_no_time() -> None:
+async def test_a_hundred_thousand_idle_actors_stop_in_no_time() -> None:
     """[ACTOR-26] [ACTOR-15] Without a task each; a tenth of that number is enough to see it."""
 
     class Idle(Actor[Any]):
         async def receive(self, msg: Any, ctx: Context[Any]) -> None: ...
 
-    async def main() -> int:
-        async with ActorSystem() as system:
-            for _ in range(10_000):
-                await system.spawn(Idle)
-            shutdown = asyncio.create_task(system.shutdown())
-            turns = 0
-            while not shutdown.done():
-                turns += 1
-                await asyncio.sleep(0)
-            return turns
-
-    assert run(main()) < 10
+    async with ActorSystem() as system:
+        for _ in range(10_000):
+            await system.spawn(Idle)
+        shutdown = asyncio.create_task(system.shutdown())
+        turns = 0
+        while not shutdown.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns < 10

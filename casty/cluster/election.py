@@ -24,11 +24,11 @@ _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ER
 
 
 class ElectionMixin(ClusterNode):
-    """Needs: raft, raft_alarm, ready_waiters, failure.
+    """Needs: raft, book, options, refusals, ready_waiters, failure.
 
     Provides: `is_leader`, `leader_id`, `wait_ready`.
     Handles: VOTE_REQUEST, VOTE_RESPONSE, PRE_VOTE_REQUEST, PRE_VOTE_RESPONSE.
-    Performs: the core's timer, its log lines, and the news that the cluster has formed.
+    Performs: the core's log lines, and the news that the cluster has formed, or cannot.
     """
 
     __slots__ = ()
@@ -48,8 +48,10 @@ class ElectionMixin(ClusterNode):
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Waits until the cluster has formed: until its first log entry is committed, as this node knows.
 
-        Raises TimeoutError, StorageError where Raft has failed here, SystemStoppedError if the node shuts down
-        meanwhile, and RuntimeError on a node that takes no part in Raft or has not been started.
+        Raises HandshakeError once all seeds and this node refuse each other: it was told another cluster, size
+        or version than they, or a node id that is in use. Raises TimeoutError, which says who is here,
+        StorageError where Raft has failed here, SystemStoppedError if the node shuts down meanwhile, and
+        RuntimeError on a node that takes no part in Raft or has not been started.
         """
         if self.failure.error is not None:
             raise self.failure.error
@@ -58,11 +60,15 @@ class ElectionMixin(ClusterNode):
             raise RuntimeError(msg)
         if self.raft.commit_index >= 1:
             return
+        if (verdict := self.refusals.verdict()) is not None:
+            raise verdict
         waiter: asyncio.Future[None] = self.loop.create_future()
         self.ready_waiters.add(waiter)
         try:
             async with asyncio.timeout(timeout):
                 await waiter
+        except TimeoutError:
+            raise TimeoutError(f"the cluster has not formed within {timeout:g} s: {self._absent()}") from None
         finally:
             self.ready_waiters.discard(waiter)
 
@@ -71,11 +77,6 @@ class ElectionMixin(ClusterNode):
     ) -> None:
         if link.server is not None:
             self.post(Received(link.server, message, link))
-
-    def _arm(self) -> None:
-        """Sets the alarm to the core's next deadline."""
-        deadline = self.raft.deadline if self.raft is not None else None
-        self.raft_alarm.set(self.loop, None if deadline is None else deadline / 1000)
 
     def _announce(self, notices: Iterable[Notice]) -> None:
         """Writes the core's log lines, and wakes those who wait for the cluster to form."""
@@ -86,8 +87,14 @@ class ElectionMixin(ClusterNode):
                 if not waiter.done():
                     waiter.set_result(None)
 
+    def _absent(self) -> str:
+        """What the cluster lacks, as far as this node can tell."""
+        size = self.options.expected_size
+        here = sorted({self.identity.node_id, *(who.node_id for who in self.book.discovered(self.loop.time()))})
+        return "; ".join([f"of {size} members {', '.join(here)} are connected", *self.refusals.reasons()])
+
     def _fail_ready_waiters(self, error: CastyError) -> None:
-        """Raft has ended here: the cluster will not form for this node."""
+        """The cluster will not form for this node, or none of its seeds will have it."""
         for waiter in self.ready_waiters:
             if not waiter.done():
                 waiter.set_exception(error)

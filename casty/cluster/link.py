@@ -15,6 +15,8 @@ from casty.raft.types import NodeId, ServerId
 from casty.wire.frames import FrameDecoder
 
 if TYPE_CHECKING:
+    from collections.abc import Buffer
+
     from casty.cluster.book import Dial
     from casty.wire.frames import Frame
     from casty.wire.messages import Hello
@@ -36,6 +38,13 @@ HOPELESS_AT = 64 << 20
 """Unsent bytes at which the connection ends: answers cannot be refused, but a peer must not fill our memory by
 asking without reading (spec MSG-10)."""
 
+READ_BYTES = 64 << 10
+"""The most that one read takes: some hundred small frames, or a good part of a large one."""
+
+BATCH_MAX = 4
+"""Frames that count as having come together. What they ask for may be answered together, so these must be few,
+or much would be answered before it is seen that the peer does not read (spec MSG-10)."""
+
 TURN_AT = 64 << 10
 """Bytes queued in one turn of the loop from which a sender lets it turn, so that others have their share."""
 
@@ -52,8 +61,12 @@ class Owner(Protocol):
     def link_lost(self, link: Link) -> None: ...
 
 
-class Link(asyncio.Protocol):
-    """A connection that was dialled (`dial` says to where, and for which lane) or accepted (`dial` is None)."""
+class Link(asyncio.BufferedProtocol):
+    """A connection that was dialled (`dial` says to where, and for which lane) or accepted (`dial` is None).
+
+    It reads into a buffer of its own: for an `asyncio.Protocol`, the loop makes room for 256 KiB at each read,
+    which can cost more than all that is done with a small frame.
+    """
 
     def __init__(self, owner: Owner, dial: Dial | None = None) -> None:
         self.dial = dial
@@ -67,12 +80,18 @@ class Link(asyncio.Protocol):
         """When a ping left that nothing has followed yet."""
         self.is_open = False
         """Both sides accepted each other, and neither has ended it."""
+        self.is_over = False
+        """Either side has ended it."""
         self.lost = False
+        self.ends_batch = True
+        """The frame that is being handled is the last of those that came together."""
         self.complaints: set[str] = set()
         """What the peer has been told of already."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._decoder = FrameDecoder(HELLO_BYTES_MAX)
+        self._room = memoryview(bytearray(HELLO_BYTES_MAX))
+        """Where the loop puts the bytes of one read."""
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -86,7 +105,6 @@ class Link(asyncio.Protocol):
         """Of those, the bytes the kernel had taken when `note_progress` last looked, and what it had left."""
         self._left = 0
         self._waiters: list[asyncio.Future[None]] = []
-        self._closing = False
 
     def __repr__(self) -> str:
         way = "to" if self.dial is not None else "from"
@@ -94,9 +112,13 @@ class Link(asyncio.Protocol):
 
     # -------------------------------------------------------------------------------------------- sending
 
-    def send(self, data: bytes) -> None:
-        """Queues an encoded frame for the end of this turn of the loop. Never waits; does nothing once lost."""
-        if self._closing or self.lost:
+    def send(self, data: bytes, *, at_once: bool = False) -> None:
+        """Queues an encoded frame for the end of this turn of the loop. Never waits; does nothing once lost.
+
+        What is sent while frames are handled leaves when all that came in one read are. `at_once` spares a
+        frame that nothing will join the turn of the loop that it would wait.
+        """
+        if self.is_over:
             return
         if self._paused and self.backlog >= HOPELESS_AT:
             logger.warning("%r does not read: %s bytes wait for it", self, f"{self.backlog:,}")
@@ -104,7 +126,7 @@ class Link(asyncio.Protocol):
             return
         self._out.append(data)
         self._out_bytes += len(data)
-        if self._out_bytes >= PAUSE_AT:
+        if at_once or self._out_bytes >= PAUSE_AT:
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
@@ -161,18 +183,14 @@ class Link(asyncio.Protocol):
     def accept_frames_up_to(self, frame_bytes_max: int) -> None:
         """The peer's hello is accepted; larger frames may come."""
         self._decoder.frame_bytes_max = frame_bytes_max
-
-    @property
-    def is_over(self) -> bool:
-        """Whether either side has ended it."""
-        return self._closing or self.lost
+        self._room = memoryview(bytearray(READ_BYTES))
 
     def close(self) -> None:
         """Ends the connection after what is queued has been sent, if the peer takes it soon."""
-        if self._closing or self._transport is None:
+        if self.is_over or self._transport is None:
             return
         self.flush()
-        self._closing = True
+        self.is_over = True
         self.is_open = False
         self._transport.close()
         if self._unwritten():
@@ -180,7 +198,7 @@ class Link(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends the connection at once; its owner hears of that in the loop's next turn."""
-        self._closing = True
+        self.is_over = True
         self.is_open = False
         if self._transport is not None:
             self._transport.abort()
@@ -220,7 +238,7 @@ class Link(asyncio.Protocol):
             return None
         return cast("dict[str, Any] | None", self._transport.get_extra_info("peercert"))
 
-    # ---------------------------------------------------------------------------- asyncio.Protocol's methods
+    # -------------------------------------------------------------------- asyncio.BufferedProtocol's methods
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -228,12 +246,19 @@ class Link(asyncio.Protocol):
         self.heard_at = self._loop.time()
         self._owner.link_made(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._room[:nbytes])
+
+    def data_received(self, data: Buffer) -> None:
+        """Handles what the peer has sent, as far as it makes whole frames."""
         self.heard_at = self._loop.time()
         self.pinged_at = None
         self._decoder.receive_data(data)
         if self._held:
-            self._held_bytes += len(data)
+            self._held_bytes += memoryview(data).nbytes
             self._read_or_wait()
         else:
             self.handle_frames()
@@ -241,14 +266,21 @@ class Link(asyncio.Protocol):
     def handle_frames(self) -> None:
         """Handles what has arrived, as far as it is complete and not held."""
         decoder, owner = self._decoder, self._owner
+        was_due, self._flush_due = self._flush_due, True
+        count = 0
         try:
-            while not (self._closing or self._held or self._is_read_later()):
+            while not (self.is_over or self._held or (self._paused and self._is_read_later())):
                 frame = decoder.next_frame()
                 if frame is None:
-                    return
+                    break
+                count += 1
+                self.ends_batch = count % BATCH_MAX == 0 or not decoder.has_more
                 owner.link_frame(self, frame)
         except ProtocolError as fault:
             owner.link_fault(self, fault)
+        finally:
+            self._flush_due = was_due
+            self.flush()
 
     def hold(self) -> None:
         """What arrives waits until `release`."""
@@ -269,7 +301,7 @@ class Link(asyncio.Protocol):
         return self._held_bytes > HELLO_BYTES_MAX or (self._paused and self.dial is None)
 
     def _read_or_wait(self) -> None:
-        if self._transport is None or self._closing:
+        if self._transport is None or self.is_over:
             return
         if self._is_read_later():
             self._transport.pause_reading()
@@ -286,6 +318,7 @@ class Link(asyncio.Protocol):
         taken = self._handed - left
         if self._left and taken > self._taken:
             self.heard_at = self._loop.time()
+            self.pinged_at = None
         self._taken, self._left = taken, left
 
     def eof_received(self) -> bool:
@@ -313,7 +346,7 @@ class Link(asyncio.Protocol):
             return
         self.lost = True
         self.is_open = False
-        self._closing = True
+        self.is_over = True
         self._out.clear()
         self._out_bytes = 0
         self._wake_waiters()

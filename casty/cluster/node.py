@@ -1,8 +1,8 @@
 """Everything a clustered node is made of, declared once, so that each slice sees it with its type.
 
 The six slices (`PeerMixin`, `MessagingMixin`, …) subclass `ClusterNode`. A slice has no `__init__`, assigns no
-attribute and calls no other slice; what it wants of another part it posts to the core, or leaves to the loop in
-`casty.cluster.system`, which creates all of this and alone knows the order of things.
+attribute and calls no other slice; what it wants of another part it posts to the core, or leaves to
+`casty.cluster.exchange`, which connects them. `casty.cluster.system` makes all of this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from casty.system import ActorSystem
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
@@ -29,10 +28,14 @@ if TYPE_CHECKING:
     from casty.cluster.book import PeerBook
     from casty.cluster.calls import Calls
     from casty.cluster.handshake import Identity
+    from casty.cluster.listener import Listener
     from casty.cluster.lookup import Search
     from casty.cluster.machine import Machine
+    from casty.cluster.refusals import Refusals
     from casty.cluster.remote import RemoteAsk
+    from casty.cluster.switchboard import Switchboard
     from casty.cluster.tls import TLS
+    from casty.cluster.turn import Turn
     from casty.cluster.writer import Writer
     from casty.raft.events import Event
     from casty.raft.node import Raft
@@ -81,23 +84,6 @@ class Links:
         return self.dialled.get((node_id, lane))
 
 
-class Turn:
-    """The callback that steps the core: requested any number of times, it runs once in a turn of the loop."""
-
-    def __init__(self, run: Callable[[], None]) -> None:
-        self._run = run
-        self._due = False
-
-    def request(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._due:
-            self._due = True
-            loop.call_soon(self._fire)
-
-    def _fire(self) -> None:
-        self._due = False
-        self._run()
-
-
 class Failure:
     """What ended Raft on this node, if anything did: the first reason counts, and somebody may wait for it."""
 
@@ -115,7 +101,10 @@ class Failure:
                 listener(error)
 
     def crash(self, what: str, error: Exception) -> None:
-        """Something raised that never should: better no server than a wrong one."""
+        """Something raised: the disk, or what never should. Better no server than a wrong one."""
+        if isinstance(error, StorageError):
+            self.happen(error)
+            return
         failure = StorageError(f"{what} has failed on this node: {error!r}")
         failure.__cause__ = error
         self.happen(failure)
@@ -134,7 +123,10 @@ class ClusterNode(ActorSystem):
     loop: asyncio.AbstractEventLoop
 
     book: PeerBook
+    listener: Listener | None
     links: Links
+    switchboard: Switchboard
+    refusals: Refusals
     values: ValueCodec
     wire: MessageCodec
     types: TypeRegistry
@@ -145,6 +137,7 @@ class ClusterNode(ActorSystem):
     """The tasks this node owns besides its actors'; all end with it."""
     frame_bytes_max: int
     dial_alarm: Alarm
+    ask_alarm: Alarm
     sweep_alarm: Alarm
 
     directory: Path | None
@@ -154,9 +147,8 @@ class ClusterNode(ActorSystem):
     raft: Raft | None
     """None where this node takes no part in Raft, before it has started, and after it has failed."""
     machine: Machine
-    inbox: deque[Event]
-    turn: Turn
-    raft_alarm: Alarm
+    turn: Turn | None
+    """None where there is no `raft`."""
     proposals: set[asyncio.Future[bool]]
     ready_waiters: set[asyncio.Future[None]]
     failure: Failure
@@ -166,9 +158,8 @@ class ClusterNode(ActorSystem):
 
     def post(self, event: Event) -> None:
         """Hands an event to the core, which takes all that came in one turn of the loop together."""
-        if self.raft is not None:
-            self.inbox.append(event)
-            self.turn.request(self.loop)
+        if self.turn is not None:
+            self.turn.post(event)
 
     def link_frame(self, link: Link, frame: Frame) -> None:
         """Hands a frame to the slice that handles it."""

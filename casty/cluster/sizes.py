@@ -21,6 +21,9 @@ def core_options(
             f"max_frame_size must be {FRAME_BYTES_MIN:,} to {FRAME_BYTES_MAX:,} bytes, not {frame_bytes_max:,}"
         )
         raise ValueError(msg)
+    if expected_size > p.MEMBERS_MAX:
+        msg = f"expected_cluster_size must be at most {p.MEMBERS_MAX}, not {expected_size}"
+        raise ValueError(msg)
     return Options(
         expected_size=expected_size,
         election_ms=round(election_timeout * 1000),

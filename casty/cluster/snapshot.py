@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from casty.cluster.errand import run_errand
 from casty.cluster.node import ClusterNode
 from casty.errors import StorageError
 from casty.raft.events import Received, SnapshotTaken
@@ -66,7 +67,7 @@ class SnapshotMixin(ClusterNode):
             return False
         snapshot = Snapshot(index, term, raft.configuration, data)
         try:
-            await self.loop.run_in_executor(None, store.save_snapshot, snapshot)
+            await run_errand(store.save_snapshot, snapshot)
         except StorageError as error:
             if not self.is_ending:  # else the store was closed meanwhile
                 self.failure.happen(error)

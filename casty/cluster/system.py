@@ -1,13 +1,12 @@
-"""A node of a cluster: makes all its parts, and is the one place that knows the order of things."""
+"""A node of a cluster: makes all its parts, and knows in which order they start and end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import random
 import socket
-from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_origin
 
@@ -17,45 +16,41 @@ from casty.cluster.alarm import Alarm
 from casty.cluster.body import Body, to_the_end
 from casty.cluster.book import PeerBook
 from casty.cluster.calls import Calls
-from casty.cluster.election import ElectionMixin
+from casty.cluster.dice import dice
+from casty.cluster.exchange import Exchange
 from casty.cluster.handshake import Identity
 from casty.cluster.link import Link
+from casty.cluster.listener import Listener
 from casty.cluster.machine import Machine
-from casty.cluster.messaging import MessagingMixin
-from casty.cluster.naming import checked_node_id, default_node_id, is_loopback
-from casty.cluster.node import Failure, Links, Turn
-from casty.cluster.peer import HELLO_SECONDS, PeerMixin
-from casty.cluster.persistence import PersistenceMixin
-from casty.cluster.replication import LogReplicationMixin
+from casty.cluster.naming import checked_cluster_name, checked_node_id, default_node_id, is_loopback
+from casty.cluster.node import Failure, Links
+from casty.cluster.peer import HELLO_SECONDS
+from casty.cluster.refusals import Refusals
 from casty.cluster.sizes import core_options
-from casty.cluster.snapshot import SnapshotMixin
-from casty.cluster.storeroom import open_store
+from casty.cluster.storeroom import LEAVE_SECONDS, leave_store, open_store
 from casty.cluster.switchboard import Switchboard
+from casty.cluster.turn import Turn, millis
 from casty.cluster.writer import Writer
-from casty.errors import CommitUncertainError, SerializationError, StorageError, SystemStoppedError
+from casty.errors import CommitUncertainError, SerializationError, SystemStoppedError
 from casty.message_types import message_types
-from casty.raft.events import Committed, Restored, Ticked
 from casty.raft.node import Raft
-from casty.raft.types import Millis, NodeId
+from casty.raft.types import NodeId
 from casty.wire import _protocol as p
 from casty.wire.messages import MessageCodec
 from casty.wire.payload import ValueCodec
 from casty.wire.types import TypeRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
 
     from casty.cluster.tls import TLS
-    from casty.raft.events import Ready
-    from casty.wire.frames import Frame
+    from casty.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
 
-class DistributedActorSystem(
-    PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogReplicationMixin, SnapshotMixin
-):
+class DistributedActorSystem(Exchange):
     """An actor system that is one node of a cluster.
 
     `host` and `port` are where it listens (port 0: one of the system's choice), `seeds` the addresses of other
@@ -69,7 +64,8 @@ class DistributedActorSystem(
     `tls` demands certificates of both sides. `trusted_modules` says which packages' dataclasses messages may
     hold: None, those of the types this node registered, spawned with or sent; a tuple, exactly these. Times are
     seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks.
-    Other keywords are those of `ActorSystem`.
+    `random_seed` makes election timeouts and waits between attempts repeatable; identities never are. Other
+    keywords are those of `ActorSystem`.
 
     Raises ValueError for what cannot be: an address, a node id, times that do not fit each other.
     """
@@ -92,6 +88,7 @@ class DistributedActorSystem(
         heartbeat_interval: float = 0.3,
         election_timeout: float = 1.0,
         snapshot_every: int | None = None,
+        random_seed: int | None = None,
         **local_options: Any,
     ) -> None:
         super().__init__(**local_options)
@@ -114,8 +111,9 @@ class DistributedActorSystem(
         self.frame_bytes_max = max_frame_size
         self._advertised = parse_address(advertise) if advertise is not None else None
         self._seeds = [parse_address(seed) for seed in seeds]
-        self._cluster = cluster
+        self._cluster = checked_cluster_name(cluster)
         self._member = member
+        self._random_seed = random_seed
         self.types = TypeRegistry(trusted_modules)
         self.values = ValueCodec(self.types, ref_parts=_ref_parts, make_ref=self._make_ref)
         self.wire = MessageCodec(self.values, max_frame_size)
@@ -127,23 +125,22 @@ class DistributedActorSystem(
         self.store = None
         self.writer = None
         self.raft = None
-        self.inbox = deque()
+        self.turn = None
         self.proposals = set()
         self.ready_waiters = set()
         self.failure = Failure()
         self.is_ending = False
-        self.turn = Turn(self._turn)
-        self.raft_alarm = Alarm(self._ring)
         self.dial_alarm = Alarm(self._dial_due)
+        self.ask_alarm = Alarm(self._give_up_overdue)
         self.sweep_alarm = Alarm(self._sweep)
         self.machine = Machine(
             self.values.decode, self._save_snapshot, self.failure.happen, snapshot_every=snapshot_every
         )
-        self._server: asyncio.Server | None = None
+        self.listener = None
         self.is_started = False
         self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._switchboard = Switchboard(self.wire, self._frame_handlers())
+        self.switchboard = Switchboard(self.wire, self._frame_handlers())
         self.failure.listen(self._on_failure)
 
     # ------------------------------------------------------------------------------------ starting, serving
@@ -203,17 +200,12 @@ class DistributedActorSystem(
 
     async def _listen(self) -> Address:
         context = self.tls.server_context() if self.tls is not None else None
-        self._server = await self.loop.create_server(
-            lambda: Link(self),
-            *self.listen,
-            ssl=context,
-            ssl_handshake_timeout=HELLO_SECONDS if context is not None else None,
-            start_serving=False,
-        )
-        port = self._server.sockets[0].getsockname()[1]
         if context is None and not is_loopback(self.listen.host):
             logger.warning("listening on %s without TLS: whoever reaches it can join", self.listen.host)
-        return Address(self.listen.host, port)
+        self.listener = Listener(
+            lambda: Link(self), self._has_room_for_strangers, tls=context, tls_seconds=HELLO_SECONDS
+        )
+        return await self.listener.listen(self.listen)
 
     async def _open_store(self, bound: Address) -> None:
         """Reads what this node remembers, and knows itself by it."""
@@ -226,8 +218,9 @@ class DistributedActorSystem(
             node_id, recovered.store_id, os.urandom(16), self._cluster, self.options.expected_size, self._member
         )
         if self._member:
-            now = Millis(int(self.loop.time() * 1000))
-            self.raft = Raft(self.me, self.options, recovered, random.SystemRandom(), now)
+            chance = dice(self._random_seed, node_id, "elections")
+            self.raft = Raft(self.me, self.options, recovered, chance, millis(self.loop))
+            self.turn = Turn(self.raft, self.loop, self._perform, partial(self.failure.crash, "Raft"))
             if self.directory is not None:
                 self.writer = Writer(self.store, self.loop, self._persisted, self.failure.happen)
                 self.writer.start()
@@ -235,112 +228,35 @@ class DistributedActorSystem(
     async def _serve_on(self, bound: Address) -> None:
         self.listen = bound
         self.advertise = self._advertised or bound
-        dice = random.SystemRandom()
-        self.book = PeerBook(
-            self.identity.node_id, self.advertise, self._seeds, member=self._member, random=dice
-        )
-        assert self._server is not None, "the node listens before it serves"
-        await self._server.start_serving()
+        node_id = self.identity.node_id
+        chance = dice(self._random_seed, node_id, "attempts")
+        self.book = PeerBook(node_id, self.advertise, self._seeds, member=self._member, random=chance)
+        self.refusals = Refusals(seed for seed in self._seeds if seed != self.advertise)
+        assert self.listener is not None, "the node listens before it serves"
+        self.listener.start()
         self.own(self._run_machine())
         self._dial_due()
         self._sweep()
-        self._turn()
+        if self.turn is not None:
+            self.turn.run()
         logger.info("node %s listens on %s", self.node_id, bound)
 
     async def _run_machine(self) -> None:
         try:
             await self.machine.run()
-        except Exception as error:  # a bug: commands would no longer be applied, and nobody would know
+        except Exception as error:  # commands would no longer be applied, and nobody would know
             self.failure.crash("the state machine's task", error)
-
-    # ---------------------------------------------------------------------------------- the turn of the core
-
-    def _turn(self) -> None:
-        """Steps the core through everything that has happened, and does what it wants done."""
-        raft = self.raft
-        if raft is None:
-            return
-        now = Millis(int(self.loop.time() * 1000))
-        try:
-            while self.inbox:
-                raft.step(self.inbox.popleft(), now)
-            while (ready := raft.ready()) is not None:
-                self._perform(ready)
-                while self.inbox:
-                    raft.step(self.inbox.popleft(), now)
-        except StorageError as error:
-            self.failure.happen(error)
-        except Exception as error:  # a bug in the core: better no server than a wrong one
-            self.failure.crash("Raft", error)
-        self._arm()
-
-    def _perform(self, ready: Ready) -> None:
-        if ready.write is not None:
-            self._persist(ready.write)
-        self._send(ready.messages)
-        for item in ready.apply:
-            match item:
-                case Committed():
-                    self._apply(item)
-                case Restored():
-                    self._install(item)
-        if ready.refused or ready.lost:
-            self._tell(ready.refused, ready.lost)
-        self._announce(ready.notices)
-
-    def _ring(self) -> None:
-        self.post(Ticked())
 
     def _on_failure(self, error: StorageError) -> None:
         """Raft is over on this node: it promises nothing more, and whoever waits for it learns why."""
-        logger.error("Raft has ended on node %s: %s", self.node_id, error, exc_info=error.__cause__)
-        self.raft = None
-        self.inbox.clear()
-        self._fail_proposals(error)
-        self._fail_ready_waiters(error)
-        self.machine.end(error)
+        cause = error.__cause__
+        bug = None if isinstance(cause, OSError) else cause  # what a disk says needs no traceback
+        logger.error("Raft has ended on node %s: %s", self.node_id, error, exc_info=bug)
+        self._end_raft(error, error)
         if self._body is not None:
             self._body.interrupt()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
-
-    # --------------------------------------------------------------------------------- frames to their slice
-
-    def _frame_handlers(self) -> dict[int, Callable[[Link, Any], None]]:
-        return {
-            p.ACTOR_MSG: self._on_actor_message,
-            p.LOOKUP_REQ: self._on_lookup_request,
-            p.LOOKUP_RES: self._on_lookup_response,
-            p.PEER_LIST: self._on_peers,
-            p.ASK_REQ: self._on_ask_request,
-            p.ASK_RES: self._on_ask_response,
-            p.VOTE_REQUEST: self._on_vote,
-            p.VOTE_RESPONSE: self._on_vote,
-            p.PRE_VOTE_REQUEST: self._on_vote,
-            p.PRE_VOTE_RESPONSE: self._on_vote,
-            p.APPEND_ENTRIES_REQ: self._on_append,
-            p.APPEND_ENTRIES_RES: self._on_append,
-            p.INSTALL_SNAPSHOT_REQ: self._on_install,
-            p.INSTALL_SNAPSHOT_RES: self._on_install,
-            p.ERROR: self._on_error,
-            p.PING: self._on_ping,
-        }
-
-    def link_frame(self, link: Link, frame: Frame) -> None:
-        """Hands a frame to the slice that handles it. Raises ProtocolError where it ends the connection."""
-        if link.hello is None:
-            self._greet(link, frame)
-        else:
-            self._switchboard.put_through(link, frame)
-
-    def _accept(self, link: Link, hello: Any) -> None:
-        super()._accept(link, hello)
-        if link.dial is not None and link.dial.lane == "actor":
-            self._ask_open_searches(link)
-
-    def link_lost(self, link: Link) -> None:
-        super().link_lost(link)
-        self._fail_asks_on(link)
 
     def _make_ref(self, node_id: str, address: str) -> ActorRef[Any]:
         return self._ref(NodeId(node_id), address)
@@ -360,35 +276,26 @@ class DistributedActorSystem(
         self._give_up_questions(
             SystemStoppedError("this node has shut down; the message may have been handled")
         )
-        await self._stop_raft()
-        for alarm in (self.raft_alarm, self.dial_alarm, self.sweep_alarm):
-            alarm.cancel()
-        if self._server is not None:
-            for listener in self._server.sockets:
-                self.loop.remove_reader(listener.fileno())
-            for _ in range(2):
-                await asyncio.sleep(0)  # what asyncio has accepted becomes a link, and is closed as one
-            self._server.close()  # which would lose track of it
+        self._end_raft(
+            SystemStoppedError("this node has shut down"),
+            CommitUncertainError("this node has shut down; the command may be committed yet"),
+        )
+        self.dial_alarm.cancel()
+        self.ask_alarm.cancel()
+        self.sweep_alarm.cancel()
+        if self.listener is not None:
+            await self.listener.close()
         await self.links.close()
         for task in self.tasks:
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
-        if self.store is not None:
-            self.store.close()
+        store, self.store = self.store, None
+        if store is not None and not await leave_store(store, self.writer):
+            text = "the disk of node %s has hung for %g s; what it was to write is promised to nobody"
+            logger.error(text, self.node_id, LEAVE_SECONDS)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
-
-    async def _stop_raft(self) -> None:
-        self.raft = None
-        self.inbox.clear()
-        stopped = SystemStoppedError("this node has shut down")
-        self._fail_proposals(CommitUncertainError("this node has shut down; the command may be committed yet"))
-        self._fail_ready_waiters(stopped)
-        self.machine.end(stopped)
-        if self.writer is not None:
-            self.writer.stop()
-            await self.loop.run_in_executor(None, self.writer.join)
 
 
 def _ref_parts(value: object) -> tuple[str, str] | None:

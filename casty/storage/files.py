@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -210,10 +211,15 @@ def _remembered(directory: Directory) -> NodeId | None:
     return None if owner is None else owner.node_id
 
 
-_NOT_OURS = (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_NOT_OURS = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS),
+        *(errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+    }
+)
 """What the owner of the directory can mend, and the disk is not to blame for."""
 
 
 def _refusal(path: Path, error: OSError) -> StorageError:
-    kind = UnusableStoreError if isinstance(error, _NOT_OURS) else StorageError
+    kind = UnusableStoreError if error.errno in _NOT_OURS else StorageError
     return kind(f"{path}: {error}")

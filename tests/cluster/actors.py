@@ -5,9 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from casty import Actor, ActorRef, Context
+
+if TYPE_CHECKING:
+    from casty import ActorSystem
+
+
+async def spawned[A: Actor[Any]](system: ActorSystem, actor: A, name: str) -> A:
+    """The actor, once it lives in the system: a test looks into what it has at hand."""
+    await system.spawn(lambda: actor, name=name)
+    return actor
 
 
 class Color(Enum):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 from casty import DistributedActorSystem
@@ -11,6 +13,7 @@ from casty.raft.types import NodeId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from pathlib import Path
 
     from casty.cluster.link import Link
     from casty.cluster.replication import LogReplicationMixin
@@ -22,9 +25,18 @@ BOUND = 20.0
 def node(*seeds: object, size: int = 3, host: str = "127.0.0.1", **options: Any) -> DistributedActorSystem:
     """A node that has not been started, with seeds given as addresses or as nodes."""
     addresses = [str(seed.listen if isinstance(seed, DistributedActorSystem) else seed) for seed in seeds]
-    options.setdefault("heartbeat_interval", 0.05)
-    options.setdefault("election_timeout", 0.5)
+    heartbeat, election = (0.01, 0.02) if size == 1 else (0.05, 0.5)  # alone, nobody can be faster
+    options.setdefault("heartbeat_interval", heartbeat)
+    options.setdefault("election_timeout", election)
     return DistributedActorSystem(host, options.pop("port", 0), addresses, size, **options)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def client(*seeds: object, **options: Any) -> DistributedActorSystem:
@@ -112,6 +124,18 @@ async def leader_of(nodes: Iterable[DistributedActorSystem]) -> DistributedActor
     return agreed()[0]
 
 
+def others(
+    nodes: Iterable[DistributedActorSystem], leader: DistributedActorSystem
+) -> list[DistributedActorSystem]:
+    """All nodes but this one."""
+    return [each for each in nodes if each is not leader]
+
+
+def durable(directory: Path) -> Callable[[int], dict[str, Any]]:
+    """For `cluster(each=...)`: each node has its disk there, the same one whenever it comes back."""
+    return lambda number: {"persistence_dir": directory / f"n{number + 1}"}
+
+
 async def append(nodes: Iterable[DistributedActorSystem], command: object) -> DistributedActorSystem:
     """Has the command committed by whoever leads, and returns that node."""
     while True:
@@ -130,3 +154,23 @@ class Recorder:
 
     def apply(self, command: Any) -> None:
         self.commands.append(command)
+
+
+class Cart:
+    """A state machine with snapshots, as the seed describes them."""
+
+    def __init__(self, system: DistributedActorSystem) -> None:
+        self.state: dict[str, Any] = {}
+        self.restored = 0
+        system.set_apply_callback(self.apply)
+        system.set_snapshot_callbacks(self.create, self.restore)
+
+    async def apply(self, command: dict[str, Any]) -> None:
+        self.state[command["key"]] = command["value"]
+
+    async def create(self) -> bytes:
+        return json.dumps(self.state).encode()
+
+    async def restore(self, data: bytes) -> None:
+        self.restored += 1
+        self.state = json.loads(data)

@@ -12,13 +12,14 @@ import msgpack
 
 from casty.wire import _protocol as p
 from casty.wire.frames import Frame, FrameDecoder, encode_frame
-from tests.cluster.harness import BOUND
+from tests.cluster.harness import BOUND, client, dialled, until
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
     from casty import DistributedActorSystem
+    from casty.cluster.link import Link
 
 
 def frame(kind: int, name: str = "", payload: object = None) -> bytes:
@@ -240,3 +241,26 @@ class Listener:
             peer.close()
         for peer in self._all:
             await gone(peer)
+
+
+@dataclass(frozen=True)
+class Clog:
+    """A node in the middle of 15 MiB to a peer that does not read."""
+
+    node: DistributedActorSystem
+    peer: Peer
+    link: Link
+    sending: asyncio.Task[None]
+
+
+@contextlib.asynccontextmanager
+async def clogged() -> AsyncIterator[Clog]:
+    """Node "a", dialled to "peer", with a sender that has to wait."""
+    async with Listener() as listener, client(listener.address, node_id="a") as a:
+        peer = await listener.greeted()
+        await until(lambda: ("peer", "actor") in a.links.dialled)
+        peer.stop_reading()
+        sending = asyncio.create_task(a.ref("peer", "x").send(bytes(15 << 20)))
+        link = dialled(a, "peer")
+        await until(lambda: link.is_paused)
+        yield Clog(a, peer, link, sending)

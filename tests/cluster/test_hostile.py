@@ -16,7 +16,6 @@ from casty.wire.frames import encode_frame
 from tests.cluster.actors import Echo, Point
 from tests.cluster.harness import cluster, within
 from tests.cluster.peers import Peer, frame, gone, peer_of
-from tests.support import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,16 +53,12 @@ async def served(**options: Any) -> AsyncIterator[tuple[DistributedActorSystem, 
     ],
     ids=["http", "redis", "tls", "ssh", "huge payload", "huge name", "bad name", "zeros", "ones"],
 )
-def test_what_other_protocols_say_is_refused(data: bytes) -> None:
+async def test_what_other_protocols_say_is_refused(data: bytes) -> None:
     """HELLO-1, FRAME-3, FRAME-4 (conformance X-01, F-07)."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system, greet=False) as stranger:
-            stranger.send(data)
-            code = await stranger.refused() if data[:3] != b"\x04\xff\xff" else "FRAME_TOO_LARGE"
-            assert code in ("HELLO_EXPECTED", "FRAME_TOO_LARGE", "BAD_NAME", None)
-
-    run(main())
+    async with served() as (system, _), peer_of(system, greet=False) as stranger:
+        stranger.send(data)
+        code = await stranger.refused() if data[:3] != b"\x04\xff\xff" else "FRAME_TOO_LARGE"
+        assert code in ("HELLO_EXPECTED", "FRAME_TOO_LARGE", "BAD_NAME", None)
 
 
 def _replay(seed: int) -> str:
@@ -72,11 +67,10 @@ def _replay(seed: int) -> str:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_bytes_do_no_harm(seed: int) -> None:
+async def test_random_bytes_do_no_harm(seed: int) -> None:
     """ERROR-3 (conformance X-01): before the hello and after it, as noise and as damaged frames."""
     dice = random.Random(seed)
-
-    async def main() -> None:
+    try:
         async with served() as (system, _):
             for _ in range(8):
                 greeted = dice.random() < 0.7
@@ -88,9 +82,6 @@ def test_random_bytes_do_no_harm(seed: int) -> None:
                     await asyncio.sleep(0)
                     with contextlib.suppress(ConnectionError):
                         await within(peer.writer.drain())
-
-    try:
-        run(main())
     except BaseException as error:
         error.add_note(f"replay: {_replay(seed)}")
         raise
@@ -154,39 +145,31 @@ _TYPES = [2, 3, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize("kind", _TYPES, ids=lambda kind: p.TYPE_NAMES[kind])
-def test_a_field_of_the_wrong_kind_is_refused_and_the_next_frame_is_read(kind: int) -> None:
+async def test_a_field_of_the_wrong_kind_is_refused_and_the_next_frame_is_read(kind: int) -> None:
     """PAYLOAD-1, PAYLOAD-2, PAYLOAD-3, PAYLOAD-4 (conformance X-05, X-06)."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system) as peer:
-            fields = p.SHAPES[p.TYPE_NAMES[kind]]
-            good = {field.name: _GOOD[field.kind] for field in fields}
-            name = "peer" if kind not in (2, 3, 5, 6, 16, 17) else ""
-            wrong: list[object] = [None, 1, [], "x", {1: 2}]
-            for field in fields:
-                wrong += [{**good, field.name: value} for value in _WRONG[field.kind]]
-                if not field.optional:
-                    wrong.append({key: value for key, value in good.items() if key != field.name})
-            for payload in wrong:
-                peer.say(kind, name, payload)
-                assert (await peer.error())[0] == "BAD_PAYLOAD", payload
-            assert await peer.ask("echo", 1, 7) == {"id": 7, "value": 1}
-
-    run(main())
+    async with served() as (system, _), peer_of(system) as peer:
+        fields = p.SHAPES[p.TYPE_NAMES[kind]]
+        good = {field.name: _GOOD[field.kind] for field in fields}
+        name = "peer" if kind not in (2, 3, 5, 6, 16, 17) else ""
+        wrong: list[object] = [None, 1, [], "x", {1: 2}]
+        for field in fields:
+            wrong += [{**good, field.name: value} for value in _WRONG[field.kind]]
+            if not field.optional:
+                wrong.append({key: value for key, value in good.items() if key != field.name})
+        for payload in wrong:
+            peer.say(kind, name, payload)
+            assert (await peer.error())[0] == "BAD_PAYLOAD", payload
+        assert await peer.ask("echo", 1, 7) == {"id": 7, "value": 1}
 
 
-def test_wrong_peer_lists_are_refused() -> None:
+async def test_wrong_peer_lists_are_refused() -> None:
     """PAYLOAD-2: a second hello is none."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system) as peer:
-            for payload in ({}, {"peers": None}, {"peers": [["x"]]}, {"peers": [[1, "x:1"]]}):
-                peer.say(p.PEER_LIST, "peer", payload)
-                assert (await peer.error())[0] == "BAD_PAYLOAD"
-            peer.send(peer.hello())
+    async with served() as (system, _), peer_of(system) as peer:
+        for payload in ({}, {"peers": None}, {"peers": [["x"]]}, {"peers": [[1, "x:1"]]}):
+            peer.say(p.PEER_LIST, "peer", payload)
             assert (await peer.error())[0] == "BAD_PAYLOAD"
-
-    run(main())
+        peer.send(peer.hello())
+        assert (await peer.error())[0] == "BAD_PAYLOAD"
 
 
 @pytest.mark.parametrize(
@@ -205,152 +188,124 @@ def test_wrong_peer_lists_are_refused() -> None:
     ],
     ids=["empty", "never used", "two values", "deep", "deep map", "array", "map", "bin", "ext", "not utf-8"],
 )
-def test_a_payload_that_is_no_value_is_refused(payload: bytes) -> None:
+async def test_a_payload_that_is_no_value_is_refused(payload: bytes) -> None:
     """PAYLOAD-5, PAYLOAD-6 (conformance X-02, X-03): without recursion, or memory for what it announces."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system) as peer:
-            for kind in _TYPES if payload == b"\xa2\xff\xff" else (p.ACTOR_MSG, *_TYPES):
-                name = "peer" if kind not in (1, 2, 3, 5, 6, 16, 17) else "echo"
-                peer.send(encode_frame(kind, name, payload))
-                assert (await peer.error())[0] == "BAD_PAYLOAD", kind
-            peer.send(encode_frame(p.HEARTBEAT, "whoever", payload))
-            assert (await peer.ask("echo", 1))["value"] == 1
-
-    run(main())
+    async with served() as (system, _), peer_of(system) as peer:
+        for kind in _TYPES if payload == b"\xa2\xff\xff" else (p.ACTOR_MSG, *_TYPES):
+            name = "peer" if kind not in (1, 2, 3, 5, 6, 16, 17) else "echo"
+            peer.send(encode_frame(kind, name, payload))
+            assert (await peer.error())[0] == "BAD_PAYLOAD", kind
+        peer.send(encode_frame(p.HEARTBEAT, "whoever", payload))
+        assert (await peer.ask("echo", 1))["value"] == 1
 
 
-def test_values_that_cannot_be_made_are_told_to_the_asker() -> None:
+async def test_values_that_cannot_be_made_are_told_to_the_asker() -> None:
     """VALUE-3, VALUE-4 (conformance X-04, T-03): the connection stays."""
+    async with served() as (system, _), peer_of(system) as peer:
+        system.register_type(Point)
 
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system) as peer:
-            system.register_type(Point)
+        def dataclass(name: object, fields: object) -> msgpack.ExtType:
+            return msgpack.ExtType(1, msgpack.packb([name, fields]))
 
-            def dataclass(name: object, fields: object) -> msgpack.ExtType:
-                return msgpack.ExtType(1, msgpack.packb([name, fields]))
-
-            point = "tests.cluster.actors:Point"
-            wrong: list[tuple[object, str]] = [
-                (dataclass("os:system", {"command": "x"}), "UNKNOWN_TYPE"),
-                (dataclass(point, {}), "BAD_MESSAGE"),
-                (dataclass(point, {1: 2}), "BAD_MESSAGE"),
-                (dataclass(1, {}), "BAD_MESSAGE"),
-                (msgpack.ExtType(1, b""), "BAD_MESSAGE"),
-                (msgpack.ExtType(99, b""), "BAD_MESSAGE"),
-                (msgpack.ExtType(13, b""), "BAD_MESSAGE"),
-                (msgpack.ExtType(2, msgpack.packb(["n"])), "BAD_MESSAGE"),
-                (msgpack.ExtType(12, b"short"), "BAD_MESSAGE"),
-            ]
-            for number, (value, code) in enumerate(wrong):
-                assert (await peer.ask("echo", value, number))["code"] == code, value
-                peer.say(p.ACTOR_MSG, "echo", value)
-            more = dataclass(point, {"x": 1, "unknown": 2})
-            assert (await peer.ask("echo", more, 50))["value"] == msgpack.ExtType(
-                1, msgpack.packb([point, {"x": 1, "y": 0}])
-            )
-            assert system.dead_letter_count == len(wrong)
-
-    run(main())
+        point = "tests.cluster.actors:Point"
+        wrong: list[tuple[object, str]] = [
+            (dataclass("os:system", {"command": "x"}), "UNKNOWN_TYPE"),
+            (dataclass(point, {}), "BAD_MESSAGE"),
+            (dataclass(point, {1: 2}), "BAD_MESSAGE"),
+            (dataclass(1, {}), "BAD_MESSAGE"),
+            (msgpack.ExtType(1, b""), "BAD_MESSAGE"),
+            (msgpack.ExtType(99, b""), "BAD_MESSAGE"),
+            (msgpack.ExtType(13, b""), "BAD_MESSAGE"),
+            (msgpack.ExtType(2, msgpack.packb(["n"])), "BAD_MESSAGE"),
+            (msgpack.ExtType(12, b"short"), "BAD_MESSAGE"),
+        ]
+        for number, (value, code) in enumerate(wrong):
+            assert (await peer.ask("echo", value, number))["code"] == code, value
+            peer.say(p.ACTOR_MSG, "echo", value)
+        more = dataclass(point, {"x": 1, "unknown": 2})
+        assert (await peer.ask("echo", more, 50))["value"] == msgpack.ExtType(
+            1, msgpack.packb([point, {"x": 1, "y": 0}])
+        )
+        assert system.dead_letter_count == len(wrong)
 
 
-def test_unknown_types_are_said_once_and_read_over(caplog: pytest.LogCaptureFixture) -> None:
+async def test_unknown_types_are_said_once_and_read_over(caplog: pytest.LogCaptureFixture) -> None:
     """FRAME-6, FRAME-7 (conformance F-09); one line in the log however often."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system) as peer:
-            for kind in (0, 10, 11, 200, 255, 0, 200):
-                peer.send(encode_frame(kind, "é", b"anything"))
-            for _ in range(3):
-                peer.send(encode_frame(p.HEARTBEAT, "any", b"\xc1"))
-            for _ in range(5):
-                assert await peer.error() == ("UNKNOWN_FRAME_TYPE", "FRAME-6")
-            peer.say(p.LOOKUP_REQ, "echo", {"id": 1})
-            assert (await peer.next()).payload["found"] is True
-
-    run(main())
+    async with served() as (system, _), peer_of(system) as peer:
+        for kind in (0, 10, 11, 200, 255, 0, 200):
+            peer.send(encode_frame(kind, "é", b"anything"))
+        for _ in range(3):
+            peer.send(encode_frame(p.HEARTBEAT, "any", b"\xc1"))
+        for _ in range(5):
+            assert await peer.error() == ("UNKNOWN_FRAME_TYPE", "FRAME-6")
+        peer.say(p.LOOKUP_REQ, "echo", {"id": 1})
+        assert (await peer.next()).payload["found"] is True
     assert caplog.text.count("frame type 200") == 1
 
 
-def test_an_error_frame_is_logged_escaped_and_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_frame_is_logged_escaped_and_not_answered(caplog: pytest.LogCaptureFixture) -> None:
     """ERROR-1."""
-
-    async def main() -> None:
+    with caplog.at_level(logging.WARNING):
         async with served() as (system, _), peer_of(system) as peer:
             peer.say(p.ERROR, "", {"code": "X" * 1000, "rule": "\n", "text": "one\ntwo\x1b[31m" + "y" * 5000})
             assert await peer.ask("nobody", 1)
-
-    with caplog.at_level(logging.WARNING):
-        run(main())
     line = next(record.getMessage() for record in caplog.records if "says" in record.getMessage())
     assert "one\\ntwo\\x1b[31m" in line
     assert "\n" not in line
     assert len(line) < 1000
 
 
-def test_frames_may_be_cut_anywhere() -> None:
+async def test_frames_may_be_cut_anywhere() -> None:
     """FRAME-2 (conformance F-02, F-03, F-04): byte by byte, and many in one segment."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system, greet=False) as peer:
-            for byte in peer.hello():
-                peer.send(bytes([byte]))
-                await asyncio.sleep(0)
-            assert (await peer.next()).type == p.PEER_LIST
-            assert (await peer.next()).type == p.PEER_LIST
-            peer.send(b"".join(frame(p.LOOKUP_REQ, "é" * 30, {"id": n}) for n in range(50)))
-            for number in range(50):
-                assert (await peer.next()).payload == {"id": number, "found": False}
-            request = frame(p.ASK_REQ, "echo", {"id": 1, "message": "slow"})
-            for byte in request:
-                peer.send(bytes([byte]))
-                await within(peer.writer.drain())
-                await asyncio.sleep(0)
-            assert (await peer.answer(1)).payload["value"] == "slow"
-            peer.send(request[:-1])
-            peer.writer.write_eof()
-            assert await peer.refused() is None
-
-    run(main())
+    async with served() as (system, _), peer_of(system, greet=False) as peer:
+        for byte in peer.hello():
+            peer.send(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await peer.next()).type == p.PEER_LIST
+        assert (await peer.next()).type == p.PEER_LIST
+        peer.send(b"".join(frame(p.LOOKUP_REQ, "é" * 30, {"id": n}) for n in range(50)))
+        for number in range(50):
+            assert (await peer.next()).payload == {"id": number, "found": False}
+        request = frame(p.ASK_REQ, "echo", {"id": 1, "message": "slow"})
+        for byte in request:
+            peer.send(bytes([byte]))
+            await within(peer.writer.drain())
+            await asyncio.sleep(0)
+        assert (await peer.answer(1)).payload["value"] == "slow"
+        peer.send(request[:-1])
+        peer.writer.write_eof()
+        assert await peer.refused() is None
 
 
-def test_unasked_raft_answers_change_nothing() -> None:
+async def test_unasked_raft_answers_change_nothing() -> None:
     """TERM-3, FORM-7 (conformance X-07): from somebody who is not on the list."""
-
-    async def main() -> None:
-        async with served() as (system, _), peer_of(system, lane="raft", member=True, expected_size=1) as peer:
-            big = (1 << 63) - 1
-            common = {"term": big, "request_term": big, "seq": 1}
-            peer.say(p.VOTE_RESPONSE, "peer", {**common, "vote_granted": True})
-            peer.say(p.PRE_VOTE_RESPONSE, "peer", {**common, "vote_granted": True})
-            peer.say(p.APPEND_ENTRIES_RES, "peer", {**common, "success": True, "match_index": big})
-            peer.say(
-                p.INSTALL_SNAPSHOT_RES,
-                "peer",
-                {**common, "last_included_index": 1, "offset": 0, "installed": True},
-            )
-            request = {"term": big, "seq": 1, "prev_log_index": 0, "prev_log_term": 0, "leader_commit": big}
-            peer.say(p.APPEND_ENTRIES_REQ, "peer", {**request, "entries": []})
-            assert (await peer.error())[0] == "NOT_A_MEMBER"
-            assert await peer.ask("nobody", 1)
-
-    run(main())
+    async with served() as (system, _), peer_of(system, lane="raft", member=True, expected_size=1) as peer:
+        big = (1 << 63) - 1
+        common = {"term": big, "request_term": big, "seq": 1}
+        peer.say(p.VOTE_RESPONSE, "peer", {**common, "vote_granted": True})
+        peer.say(p.PRE_VOTE_RESPONSE, "peer", {**common, "vote_granted": True})
+        peer.say(p.APPEND_ENTRIES_RES, "peer", {**common, "success": True, "match_index": big})
+        peer.say(
+            p.INSTALL_SNAPSHOT_RES,
+            "peer",
+            {**common, "last_included_index": 1, "offset": 0, "installed": True},
+        )
+        request = {"term": big, "seq": 1, "prev_log_index": 0, "prev_log_term": 0, "leader_commit": big}
+        peer.say(p.APPEND_ENTRIES_REQ, "peer", {**request, "entries": []})
+        assert (await peer.error())[0] == "NOT_A_MEMBER"
+        assert await peer.ask("nobody", 1)
 
 
-def test_half_closed_and_aborted_connections_are_let_go() -> None:
+async def test_half_closed_and_aborted_connections_are_let_go() -> None:
     """FRAME-8, ERROR-3."""
-
-    async def main() -> None:
-        async with served() as (system, _):
-            for end in ("abort", "close"):
-                for data in (b"", b"\x04", frame(1, "echo", "x")):
-                    async with peer_of(system, "hostile") as peer:
-                        peer.send(data)
-                        getattr(peer.writer.transport, end)()
-                        await gone(peer)
-            reader, writer = await asyncio.open_connection(*system.listen)
-            writer.write_eof()
-            assert await reader.read() == b""
-            writer.close()
-
-    run(main())
+    async with served() as (system, _):
+        for end in ("abort", "close"):
+            for data in (b"", b"\x04", frame(1, "echo", "x")):
+                async with peer_of(system, "hostile") as peer:
+                    peer.send(data)
+                    getattr(peer.writer.transport, end)()
+                    await gone(peer)
+        reader, writer = await asyncio.open_connection(*system.listen)
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()

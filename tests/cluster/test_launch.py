@@ -15,7 +15,8 @@ import pytest
 
 from casty import UnusableStoreError, cli, launch
 from casty.errors import StorageError
-from casty.launch import IMPLEMENTATION, Settings, settings_from
+from casty.launch import IMPLEMENTATION
+from casty.settings import Settings, settings_from
 from tests.cluster.harness import BOUND, client, until
 from tests.cluster.peers import Peer
 from tests.support import run
@@ -171,8 +172,8 @@ def test_the_shell_sees_the_exit_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--size", "three"], 64, "n must be a whole number, not 'three'"),
-        (["--size", "0"], 64, "at least 1, not 0"),
+        (["--size", "three"], 64, "--size must be a whole number from 1 to 64, not 'three'"),
+        (["--size", "0"], 64, "--size must be a whole number from 1 to 64, not 0"),
         (["--seeds", "nowhere"], 64, "host:port"),
         (["--node-id", "no id"], 64, "not 'no id'"),
         (["--host", "192.0.2.1"], 64, "cannot listen on 192.0.2.1:0"),

@@ -317,30 +317,26 @@ def test_progress_is_a_sign_of_life() -> None:
     case(body)
 
 
-def test_a_link_without_a_connection_has_no_ends() -> None:
+async def test_a_link_without_a_connection_has_no_ends() -> None:
     """It is asked before it is made, and by addresses the system does not say."""
-
-    async def main() -> None:
-        owner = Owner()
-        link, other = Link(owner), Link(owner, OUT)
-        assert (link.peer_host, link.certificate, link.backlog) == ("", None, 0)
-        assert repr(link) == "<Link from ? not open>"
-        assert not link.is_other_end_of(other)
-        link.close()
-        link.abort()
-        link.hold()
-        link.release()
-        Transport(other, peername=("host", 1), sockname=("here", 2), peercert={"a": 1})
-        assert (other.peer_host, other.certificate) == ("host", {"a": 1})
-        assert repr(other) == "<Link to host not open>"
-        mirror = Link(owner)
-        Transport(mirror, peername=("here", 2), sockname=("host", 1))
-        assert mirror.is_other_end_of(other)
-        assert not other.is_other_end_of(other)
-        nameless = Link(owner)
-        Transport(nameless)
-        assert nameless.peer_host == ""
-        assert not nameless.is_other_end_of(nameless)
-        assert cast("Any", nameless).certificate is None
-
-    run(main())
+    owner = Owner()
+    link, other = Link(owner), Link(owner, OUT)
+    assert (link.peer_host, link.certificate, link.backlog) == ("", None, 0)
+    assert repr(link) == "<Link from ? not open>"
+    assert not link.is_other_end_of(other)
+    link.close()
+    link.abort()
+    link.hold()
+    link.release()
+    Transport(other, peername=("host", 1), sockname=("here", 2), peercert={"a": 1})
+    assert (other.peer_host, other.certificate) == ("host", {"a": 1})
+    assert repr(other) == "<Link to host not open>"
+    mirror = Link(owner)
+    Transport(mirror, peername=("here", 2), sockname=("host", 1))
+    assert mirror.is_other_end_of(other)
+    assert not other.is_other_end_of(other)
+    nameless = Link(owner)
+    Transport(nameless)
+    assert nameless.peer_host == ""
+    assert not nameless.is_other_end_of(nameless)
+    assert cast("Any", nameless).certificate is None

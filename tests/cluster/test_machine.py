@@ -14,7 +14,6 @@ from casty.errors import ApplyError, StorageError, SystemStoppedError
 from casty.raft.events import Committed, Restored
 from casty.raft.types import ClusterId, Configuration, Entry, EntryKind, Index, Snapshot, Term
 from tests.cluster.harness import until, within
-from tests.support import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +50,17 @@ class Bench:
         self.machine.submit(Committed(Index(first), entries, dict(tickets)))
         return futures
 
+    async def applied(self, index: int) -> None:
+        """Waits until the machine has come so far."""
+        await until(lambda: self.machine.last_applied == index)
+
+    async def ready_for_snapshots(self) -> None:
+        """Has both kinds of callback, and one command behind it."""
+        self.machine.set_apply_callback(lambda command: None)
+        self.machine.set_snapshot_callbacks(bytes, lambda data: None)
+        self.commit(1, "a")
+        await self.applied(1)
+
     def restored(self, index: int, data: bytes) -> None:
         configuration = Configuration(ClusterId(bytes(16)), ())
         self.machine.submit(Restored(Snapshot(Index(index), Term(1), configuration, data)))
@@ -68,182 +78,146 @@ async def bench(**options: Any) -> AsyncIterator[Bench]:
         await asyncio.gather(working, return_exceptions=True)
 
 
-def test_callbacks_may_be_plain_or_async_and_see_commands_only() -> None:
+async def test_callbacks_may_be_plain_or_async_and_see_commands_only() -> None:
     """COMMIT-3: in order, no-ops left out, last_applied counting them."""
+    async with bench() as b:
+        seen: list[Any] = []
+        b.machine.set_apply_callback(seen.append)
+        b.commit(1, None, "a", None, "b")
+        await b.applied(4)
 
-    async def main() -> None:
-        async with bench() as b:
-            seen: list[Any] = []
-            b.machine.set_apply_callback(seen.append)
-            b.commit(1, None, "a", None, "b")
-            await until(lambda: b.machine.last_applied == 4)
+        async def slowly(command: Any) -> None:
+            await asyncio.sleep(0)
+            seen.append(command)
 
-            async def slowly(command: Any) -> None:
-                await asyncio.sleep(0)
-                seen.append(command)
-
-            b.machine.set_apply_callback(slowly)
-            (c,) = b.commit(5, "c")
-            assert await within(c) is True
-            assert seen == ["a", "b", "c"]
-
-    run(main())
+        b.machine.set_apply_callback(slowly)
+        (c,) = b.commit(5, "c")
+        assert await within(c) is True
+        assert seen == ["a", "b", "c"]
 
 
-def test_without_a_callback_committed_is_done_and_nothing_is_lost() -> None:
+async def test_without_a_callback_committed_is_done_and_nothing_is_lost() -> None:
     """Architecture §7: a callback set later gets everything from the start."""
-
-    async def main() -> None:
-        async with bench() as b:
-            first, second = b.commit(1, "a", "b")
-            assert first.result() is second.result() is True
-            assert b.machine.last_applied == 0
-            seen: list[Any] = []
-            b.machine.set_apply_callback(seen.append)
-            assert await within(b.commit(3, "c")[0])
-            assert seen == ["a", "b", "c"]
-
-    run(main())
+    async with bench() as b:
+        first, second = b.commit(1, "a", "b")
+        assert first.result() is second.result() is True
+        assert b.machine.last_applied == 0
+        seen: list[Any] = []
+        b.machine.set_apply_callback(seen.append)
+        assert await within(b.commit(3, "c")[0])
+        assert seen == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), asyncio.CancelledError()])
-def test_what_the_callback_raises_goes_to_the_appender_only(error: BaseException) -> None:
+async def test_what_the_callback_raises_goes_to_the_appender_only(error: BaseException) -> None:
     """Rule 57; a cancellation that leaks out of a callback is no end of the machine."""
+    async with bench() as b:
 
-    async def main() -> None:
-        async with bench() as b:
+        def apply(command: Any) -> None:
+            if command == "bad":
+                raise error
 
-            def apply(command: Any) -> None:
-                if command == "bad":
-                    raise error
-
-            b.machine.set_apply_callback(apply)
-            bad, good = b.commit(1, "bad", "good")
-            with pytest.raises(ApplyError, match="entry 1 is committed"):
-                await within(bad)
-            assert await within(good)
-            assert b.fatal == []
-
-    run(main())
+        b.machine.set_apply_callback(apply)
+        bad, good = b.commit(1, "bad", "good")
+        with pytest.raises(ApplyError, match="entry 1 is committed"):
+            await within(bad)
+        assert await within(good)
+        assert b.fatal == []
 
 
-def test_many_commands_do_not_hold_the_loop() -> None:
+async def test_many_commands_do_not_hold_the_loop() -> None:
     """MSG-6."""
-
-    async def main() -> None:
-        async with bench() as b:
-            turns: list[int] = []
-            b.machine.set_apply_callback(lambda command: None)
-            b.commit(1, *range(1000))
-            while b.machine.last_applied < 1000:
-                turns.append(b.machine.last_applied)
-                await asyncio.sleep(0)
-            assert len(turns) > 10
-
-    run(main())
+    async with bench() as b:
+        turns: list[int] = []
+        b.machine.set_apply_callback(lambda command: None)
+        b.commit(1, *range(1000))
+        while b.machine.last_applied < 1000:
+            turns.append(b.machine.last_applied)
+            await asyncio.sleep(0)
+        assert len(turns) > 10
 
 
-def test_a_command_that_cannot_be_read_is_fatal_and_nothing_later_is_applied() -> None:
+async def test_a_command_that_cannot_be_read_is_fatal_and_nothing_later_is_applied() -> None:
     """COMMIT-3."""
-
-    async def main() -> None:
-        async with bench() as b:
-            seen: list[Any] = []
-            b.machine.set_apply_callback(seen.append)
-            entry = Entry(Term(1), EntryKind.COMMAND, b"nonsense")
-            good = Entry(Term(1), EntryKind.COMMAND, pickle.dumps("a"))
-            b.machine.submit(Committed(Index(1), (good, entry, good), {}))
-            await until(lambda: b.fatal)
-            assert "entry 2 cannot be decoded on this node" in str(b.fatal[0])
-            b.commit(4, "later")
-            await asyncio.sleep(0)
-            assert (seen, b.machine.last_applied) == (["a"], 1)
-
-    run(main())
+    async with bench() as b:
+        seen: list[Any] = []
+        b.machine.set_apply_callback(seen.append)
+        entry = Entry(Term(1), EntryKind.COMMAND, b"nonsense")
+        good = Entry(Term(1), EntryKind.COMMAND, pickle.dumps("a"))
+        b.machine.submit(Committed(Index(1), (good, entry, good), {}))
+        await until(lambda: b.fatal)
+        assert "entry 2 cannot be decoded on this node" in str(b.fatal[0])
+        b.commit(4, "later")
+        await asyncio.sleep(0)
+        assert (seen, b.machine.last_applied) == (["a"], 1)
 
 
-def test_a_snapshot_is_restored_before_what_follows_it() -> None:
+async def test_a_snapshot_is_restored_before_what_follows_it() -> None:
     """SNAP-6: last_applied is its index; both kinds of callback."""
+    async with bench() as b:
+        seen: list[Any] = []
 
-    async def main() -> None:
-        async with bench() as b:
-            seen: list[Any] = []
+        async def restore(data: bytes) -> None:
+            seen.append(data)
 
-            async def restore(data: bytes) -> None:
-                seen.append(data)
-
-            b.machine.set_apply_callback(seen.append)
-            b.restored(7, b"state")
-            b.commit(8, "a")
-            await asyncio.sleep(0)
-            assert seen == []  # it waits for a callback
-            b.machine.set_snapshot_callbacks(bytes, restore)
-            await until(lambda: b.machine.last_applied == 8)
-            assert seen == [b"state", "a"]
-            b.machine.set_snapshot_callbacks(bytes, seen.append)
-            b.restored(20, b"newer")
-            await until(lambda: b.machine.last_applied == 20)
-            assert seen[-1] == b"newer"
-
-    run(main())
+        b.machine.set_apply_callback(seen.append)
+        b.restored(7, b"state")
+        b.commit(8, "a")
+        await asyncio.sleep(0)
+        assert seen == []  # it waits for a callback
+        b.machine.set_snapshot_callbacks(bytes, restore)
+        await b.applied(8)
+        assert seen == [b"state", "a"]
+        b.machine.set_snapshot_callbacks(bytes, seen.append)
+        b.restored(20, b"newer")
+        await b.applied(20)
+        assert seen[-1] == b"newer"
 
 
-def test_a_snapshot_without_a_callback_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_snapshot_without_a_callback_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
     """Rule 60: commands wait for it, which must not look like a standstill."""
-
-    async def main() -> None:
-        async with bench() as b:
-            b.machine.set_apply_callback(print)
-            b.restored(7, b"state")
-
-    run(main())
+    async with bench() as b:
+        b.machine.set_apply_callback(print)
+        b.restored(7, b"state")
     assert "no callback to restore it" in caplog.text
 
 
-def test_a_restore_that_raises_is_fatal() -> None:
+async def test_a_restore_that_raises_is_fatal() -> None:
     """Rule 60."""
+    async with bench() as b:
 
-    async def main() -> None:
-        async with bench() as b:
+        def restore(data: bytes) -> None:
+            raise asyncio.CancelledError
 
-            def restore(data: bytes) -> None:
-                raise asyncio.CancelledError
-
-            b.machine.set_snapshot_callbacks(bytes, restore)
-            b.restored(7, b"state")
-            await until(lambda: b.fatal)
-            assert "the snapshot that ends at 7 cannot be restored" in str(b.fatal[0])
-            assert b.machine.last_applied == 0
-            with pytest.raises(StorageError, match="cannot be restored"):
-                b.machine.create_snapshot()
-
-    run(main())
+        b.machine.set_snapshot_callbacks(bytes, restore)
+        b.restored(7, b"state")
+        await until(lambda: b.fatal)
+        assert "the snapshot that ends at 7 cannot be restored" in str(b.fatal[0])
+        assert b.machine.last_applied == 0
+        with pytest.raises(StorageError, match="cannot be restored"):
+            b.machine.create_snapshot()
 
 
-def test_a_snapshot_is_of_one_index_and_overlapping_calls_share_it() -> None:
+async def test_a_snapshot_is_of_one_index_and_overlapping_calls_share_it() -> None:
     """Rule 59: taken between two commands, saved beside the next ones."""
-
-    async def main() -> None:
-        async with bench() as b:
-            state: list[Any] = []
-            b.machine.set_apply_callback(state.append)
-            b.machine.set_snapshot_callbacks(lambda: repr(state).encode(), lambda data: None)
-            b.commit(1, "a")
-            await until(lambda: b.machine.last_applied == 1)
-            b.may_save.clear()
-            one, two = b.machine.create_snapshot(), b.machine.create_snapshot()
-            assert one is two
-            await asyncio.sleep(0)
-            b.commit(2, "b")
-            await until(lambda: b.machine.last_applied == 2)
-            three = b.machine.create_snapshot()
-            b.may_save.set()
-            assert await within(one) is True
-            assert await within(three) is True
-            assert b.saved == [(1, b"['a']"), (2, b"['a', 'b']")]
-            assert await within(b.machine.create_snapshot()) is False
-
-    run(main())
+    async with bench() as b:
+        state: list[Any] = []
+        b.machine.set_apply_callback(state.append)
+        b.machine.set_snapshot_callbacks(lambda: repr(state).encode(), lambda data: None)
+        b.commit(1, "a")
+        await b.applied(1)
+        b.may_save.clear()
+        one, two = b.machine.create_snapshot(), b.machine.create_snapshot()
+        assert one is two
+        await asyncio.sleep(0)
+        b.commit(2, "b")
+        await b.applied(2)
+        three = b.machine.create_snapshot()
+        b.may_save.set()
+        assert await within(one) is True
+        assert await within(three) is True
+        assert b.saved == [(1, b"['a']"), (2, b"['a', 'b']")]
+        assert await within(b.machine.create_snapshot()) is False
 
 
 @pytest.mark.parametrize(
@@ -253,129 +227,98 @@ def test_a_snapshot_is_of_one_index_and_overlapping_calls_share_it() -> None:
         (lambda: 1 / 0, ZeroDivisionError, "division"),
     ],
 )
-def test_a_snapshot_callback_that_fails_harms_nobody(create: Any, error: type[Exception], words: str) -> None:
+async def test_a_snapshot_callback_that_fails_harms_nobody(
+    create: Any, error: type[Exception], words: str
+) -> None:
     """Rule 59."""
-
-    async def main() -> None:
-        async with bench() as b:
-            b.machine.set_apply_callback(lambda command: None)
-            with pytest.raises(RuntimeError, match="set_snapshot_callbacks"):
-                b.machine.create_snapshot()
-            b.machine.set_snapshot_callbacks(create, lambda data: None)
-            b.commit(1, "a")
-            await until(lambda: b.machine.last_applied == 1)
-            with pytest.raises(error, match=words):
-                await within(b.machine.create_snapshot())
-            b.machine.set_snapshot_callbacks(lambda: bytearray(b"x"), lambda data: None)
-            assert await within(b.machine.create_snapshot())
-            assert b.saved == [(1, b"x")]
-
-    run(main())
+    async with bench() as b:
+        b.machine.set_apply_callback(lambda command: None)
+        with pytest.raises(RuntimeError, match="set_snapshot_callbacks"):
+            b.machine.create_snapshot()
+        b.machine.set_snapshot_callbacks(create, lambda data: None)
+        b.commit(1, "a")
+        await b.applied(1)
+        with pytest.raises(error, match=words):
+            await within(b.machine.create_snapshot())
+        b.machine.set_snapshot_callbacks(lambda: bytearray(b"x"), lambda data: None)
+        assert await within(b.machine.create_snapshot())
+        assert b.saved == [(1, b"x")]
 
 
-def test_a_cancellation_that_leaks_out_of_the_snapshot_callback_is_an_error() -> None:
+async def test_a_cancellation_that_leaks_out_of_the_snapshot_callback_is_an_error() -> None:
     """Whoever waits for the snapshot is not cancelled by it."""
+    async with bench() as b:
 
-    async def main() -> None:
-        async with bench() as b:
+        async def create() -> bytes:
+            raise asyncio.CancelledError
 
-            async def create() -> bytes:
-                raise asyncio.CancelledError
-
-            b.machine.set_apply_callback(lambda command: None)
-            b.machine.set_snapshot_callbacks(create, lambda data: None)
-            b.commit(1, "a")
-            await until(lambda: b.machine.last_applied == 1)
-            with pytest.raises(RuntimeError, match="cancelled from within"):
-                await within(b.machine.create_snapshot())
-
-    run(main())
+        b.machine.set_apply_callback(lambda command: None)
+        b.machine.set_snapshot_callbacks(create, lambda data: None)
+        b.commit(1, "a")
+        await b.applied(1)
+        with pytest.raises(RuntimeError, match="cancelled from within"):
+            await within(b.machine.create_snapshot())
 
 
-def test_a_snapshot_that_cannot_be_saved_says_so() -> None:
+async def test_a_snapshot_that_cannot_be_saved_says_so() -> None:
     """SNAP-9: the next one is tried again."""
-
-    async def main() -> None:
-        async with bench() as b:
-            b.machine.set_apply_callback(lambda command: None)
-            b.machine.set_snapshot_callbacks(bytes, lambda data: None)
-            b.commit(1, "a")
-            await until(lambda: b.machine.last_applied == 1)
-            b.save_error = StorageError("no room")
-            with pytest.raises(StorageError, match="no room"):
-                await within(b.machine.create_snapshot())
-            b.save_error = None
-            assert await within(b.machine.create_snapshot())
-
-    run(main())
+    async with bench() as b:
+        await b.ready_for_snapshots()
+        b.save_error = StorageError("no room")
+        with pytest.raises(StorageError, match="no room"):
+            await within(b.machine.create_snapshot())
+        b.save_error = None
+        assert await within(b.machine.create_snapshot())
 
 
-def test_one_callers_cancellation_is_not_the_others() -> None:
+async def test_one_callers_cancellation_is_not_the_others() -> None:
     """Rule 59: the shared outcome is shielded by `create_snapshot` of the node; nobody need look at it."""
+    async with bench() as b:
+        await b.ready_for_snapshots()
+        b.may_save.clear()
 
-    async def main() -> None:
-        async with bench() as b:
-            b.machine.set_apply_callback(lambda command: None)
-            b.machine.set_snapshot_callbacks(bytes, lambda data: None)
-            b.commit(1, "a")
-            await until(lambda: b.machine.last_applied == 1)
-            b.may_save.clear()
+        async def call() -> bool:
+            return await asyncio.shield(b.machine.create_snapshot())
 
-            async def call() -> bool:
-                return await asyncio.shield(b.machine.create_snapshot())
-
-            one, two = asyncio.create_task(call()), asyncio.create_task(call())
-            await asyncio.sleep(0)
-            one.cancel()
-            await asyncio.sleep(0)
-            b.may_save.set()
-            assert await within(two)
-
-    run(main())
+        one, two = asyncio.create_task(call()), asyncio.create_task(call())
+        await asyncio.sleep(0)
+        one.cancel()
+        await asyncio.sleep(0)
+        b.may_save.set()
+        assert await within(two)
 
 
-def test_snapshot_every_takes_one_whenever_so_much_was_applied() -> None:
+async def test_snapshot_every_takes_one_whenever_so_much_was_applied() -> None:
     """Also when all commands came while the last one was being saved; a failure is logged and tried again."""
-
-    async def main() -> None:
-        async with bench(snapshot_every=10) as b:
-            b.machine.set_apply_callback(lambda command: None)
-            b.commit(1, *range(9))
-            await until(lambda: b.machine.last_applied == 9)
-            b.machine.set_snapshot_callbacks(bytes, lambda data: None)
-            b.may_save.clear()
-            b.commit(10, "x")
-            await until(lambda: b.machine.last_applied == 10)
-            b.commit(11, *range(30))
-            await until(lambda: b.machine.last_applied == 40)
-            assert b.saved == []
-            b.save_error = ValueError("once")
-            b.may_save.set()
-            await asyncio.sleep(0)
-            b.save_error = None
-            await until(lambda: b.saved)
-            assert b.saved[-1][0] == 40
-
-    run(main())
+    async with bench(snapshot_every=10) as b:
+        b.machine.set_apply_callback(lambda command: None)
+        b.commit(1, *range(9))
+        await b.applied(9)
+        b.machine.set_snapshot_callbacks(bytes, lambda data: None)
+        b.may_save.clear()
+        b.commit(10, "x")
+        await b.applied(10)
+        b.commit(11, *range(30))
+        await b.applied(40)
+        assert b.saved == []
+        b.save_error = ValueError("once")
+        b.may_save.set()
+        await asyncio.sleep(0)
+        b.save_error = None
+        await until(lambda: b.saved)
+        assert b.saved[-1][0] == 40
 
 
-def test_the_end_is_told_to_whoever_waits() -> None:
+async def test_the_end_is_told_to_whoever_waits() -> None:
     """Rule 24: for a snapshot not begun, and for one being saved."""
-
-    async def main() -> None:
-        async with bench() as b:
-            b.machine.set_apply_callback(lambda command: None)
-            b.machine.set_snapshot_callbacks(bytes, lambda data: None)
-            b.commit(1, "a")
-            await until(lambda: b.machine.last_applied == 1)
-            b.may_save.clear()
-            saving = b.machine.create_snapshot()
-            await until(lambda: b.machine._wanted is None)
-            waiting = b.machine.create_snapshot()
-            b.machine.end(SystemStoppedError("over"))
-            b.machine.end(SystemStoppedError("twice"))
-            for future in (saving, waiting):
-                with pytest.raises(SystemStoppedError, match="over"):
-                    await within(future)
-
-    run(main())
+    async with bench() as b:
+        await b.ready_for_snapshots()
+        b.may_save.clear()
+        saving = b.machine.create_snapshot()
+        await until(lambda: b.machine._wanted is None)
+        waiting = b.machine.create_snapshot()
+        b.machine.end(SystemStoppedError("over"))
+        b.machine.end(SystemStoppedError("twice"))
+        for future in (saving, waiting):
+            with pytest.raises(SystemStoppedError, match="over"):
+                await within(future)

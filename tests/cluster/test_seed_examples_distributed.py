@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from casty import Actor, ActorSystem, Context, DistributedActorSystem
 from tests.cluster.harness import BOUND, meshed, until, within
-from tests.support import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,69 +61,57 @@ def test_creating_a_cluster() -> None:
     assert system.listen == other.listen
 
 
-def test_starting_the_server() -> None:
+async def test_starting_the_server() -> None:
     """Starting the Server: the context manager."""
-
-    async def main() -> None:
-        async with DistributedActorSystem("0.0.0.0", 0, expected_cluster_size=3) as system:
-            # The server is already running in the background
-            await system.spawn(MyService, name="my-service")
-
-            # Do your work here...
-            reader, writer = await asyncio.open_connection("127.0.0.1", system.listen.port)
-            writer.close()
-            assert reader is not None
-
     # shutdown() and cleanup are called automatically
 
-    run(main())
-
-
-def test_serve_blocks_until_shutdown() -> None:
-    """Starting the Server: spawn first, then serve()."""
-
-    async def main() -> None:
-        system = DistributedActorSystem("0.0.0.0", 0, expected_cluster_size=3)
+    async with DistributedActorSystem("0.0.0.0", 0, expected_cluster_size=3) as system:
+        # The server is already running in the background
         await system.spawn(MyService, name="my-service")
 
-        async def end() -> None:
-            await until(lambda: system.tasks)
-            assert not ended
-            await system.shutdown()
-
-        ended: list[bool] = []
-        ending = asyncio.create_task(end())
-
-        # Start the server (blocks until shutdown)
-        await within(system.serve())
-        ended.append(True)
-        await ending
-
-    run(main())
+        # Do your work here...
+        reader, writer = await asyncio.open_connection("127.0.0.1", system.listen.port)
+        writer.close()
+        assert reader is not None
 
 
-def test_remote_actor_discovery() -> None:
+async def test_serve_blocks_until_shutdown() -> None:
+    """Starting the Server: spawn first, then serve()."""
+    system = DistributedActorSystem("0.0.0.0", 0, expected_cluster_size=3)
+    await system.spawn(MyService, name="my-service")
+
+    async def end() -> None:
+        await until(lambda: system.tasks)
+        assert not ended
+        await system.shutdown()
+
+    ended: list[bool] = []
+    ending = asyncio.create_task(end())
+
+    # Start the server (blocks until shutdown)
+    await within(system.serve())
+    ended.append(True)
+    await ending
+
+
+async def test_remote_actor_discovery() -> None:
     """Remote Actor Discovery: this code can run on any node in the cluster."""
+    async with DistributedActorSystem("127.0.0.1", 0) as one:  # noqa: SIM117 (reads in the order it happens)
+        async with DistributedActorSystem("127.0.0.1", 0, [str(one.listen)]) as system:
+            await one.spawn(MyService, name="my-service")
+            await meshed(one, system)
 
-    async def main() -> None:
-        async with DistributedActorSystem("127.0.0.1", 0) as one:  # noqa: SIM117 (reads in the order it happens)
-            async with DistributedActorSystem("127.0.0.1", 0, [str(one.listen)]) as system:
-                await one.spawn(MyService, name="my-service")
-                await meshed(one, system)
+            service = await system.lookup("my-service")
 
-                service = await system.lookup("my-service")
+            # From here, you can use service normally
+            # Casty handles serialization and network communication
+            await service.send(ProcessRequest(data="hello"))
+            response = await service.ask(GetStatus())
 
-                # From here, you can use service normally
-                # Casty handles serialization and network communication
-                await service.send(ProcessRequest(data="hello"))
-                response = await service.ask(GetStatus())
-
-                assert response == "processed 1"
-
-    run(main())
+            assert response == "processed 1"
 
 
-def test_the_replicated_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_replicated_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Leader Election, Log Replication, State Machine Application, State Persistence, Snapshots."""
     state: dict[str, Any] = {}
 
@@ -159,34 +146,31 @@ def test_the_replicated_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         system.set_snapshot_callbacks(create_snapshot, restore_snapshot)
         return system
 
-    async def main() -> None:
-        async with made() as system:
-            await system.wait_ready(BOUND)
+    async with made() as system:
+        await system.wait_ready(BOUND)
 
-            # Check if this node is the leader
-            if system.is_leader:
-                print("This node is the leader")
-            else:
-                print(f"The current leader is {system.leader_id}")
+        # Check if this node is the leader
+        if system.is_leader:
+            print("This node is the leader")
+        else:
+            print(f"The current leader is {system.leader_id}")
 
-            # Only the leader can append commands
-            if system.is_leader:
-                success = await system.append_command({"action": "set", "key": "x", "value": 42})
-                if success:
-                    print("Command replicated to majority and committed")
-            assert state == {"x": 42}
+        # Only the leader can append commands
+        if system.is_leader:
+            success = await system.append_command({"action": "set", "key": "x", "value": 42})
+            if success:
+                print("Command replicated to majority and committed")
+        assert state == {"x": 42}
 
-            # Later, when log grows large:
-            if system.is_leader:
-                await system.create_snapshot()
-            assert await system.append_command({"action": "delete", "key": "x"})
-            assert await system.append_command({"action": "set", "key": "y", "value": 1})
-        state["leftover"] = True
-        async with made() as system:
-            await until(lambda: state == {"y": 1})
-            assert system.node_id == "node-1"
-
-    run(main())
+        # Later, when log grows large:
+        if system.is_leader:
+            await system.create_snapshot()
+        assert await system.append_command({"action": "delete", "key": "x"})
+        assert await system.append_command({"action": "set", "key": "y", "value": 1})
+    state["leftover"] = True
+    async with made() as system:
+        await until(lambda: state == {"y": 1})
+        assert system.node_id == "node-1"
     assert capsys.readouterr().out.splitlines() == [
         "This node is the leader",
         "Command replicated to majority and committed",
@@ -206,22 +190,18 @@ class Keeper(Actor[Any]):
         ctx.reply(msg)
 
 
-def test_message_serialization() -> None:
+async def test_message_serialization() -> None:
     """Message Serialization: dataclasses and primitive types, with registration or without."""
+    async with DistributedActorSystem("127.0.0.1", 0) as one:  # noqa: SIM117 (reads in the order it happens)
+        async with DistributedActorSystem("127.0.0.1", 0, [str(one.listen)]) as system:
+            await one.spawn(Keeper, name="keeper")
+            await meshed(one, system)
+            remote_actor = await system.lookup("keeper")
+            message = ComplexMessage(id=42, name="test", data={"key": "value"}, tags=["tag1", "tag2"])
 
-    async def main() -> None:
-        async with DistributedActorSystem("127.0.0.1", 0) as one:  # noqa: SIM117 (reads in the order it happens)
-            async with DistributedActorSystem("127.0.0.1", 0, [str(one.listen)]) as system:
-                await one.spawn(Keeper, name="keeper")
-                await meshed(one, system)
-                remote_actor = await system.lookup("keeper")
-                message = ComplexMessage(id=42, name="test", data={"key": "value"}, tags=["tag1", "tag2"])
+            # Works automatically in remote communication
+            await remote_actor.send(message)
+            assert await remote_actor.ask(message) == message
 
-                # Works automatically in remote communication
-                await remote_actor.send(message)
-                assert await remote_actor.ask(message) == message
-
-                system.register_type(ComplexMessage)
-                assert await remote_actor.ask([message]) == [message]
-
-    run(main())
+            system.register_type(ComplexMessage)
+            assert await remote_actor.ask([message]) == [message]

@@ -19,7 +19,6 @@ from casty.cluster.tls import certificate_names
 from tests.cluster.actors import Echo
 from tests.cluster.harness import client, meshed, until
 from tests.cluster.peers import peer_of
-from tests.support import run
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -89,156 +88,128 @@ def authority(directory: Path, name: str = "authority") -> Authority:
     return Authority(_name(name), key, directory)
 
 
-def test_nodes_with_certificates_of_one_authority_talk(tmp_path: Path) -> None:
+async def test_nodes_with_certificates_of_one_authority_talk(tmp_path: Path) -> None:
     """PEER-2 under TLS, in both directions; large messages, too."""
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        async with (
-            client(node_id="a", tls=ca.issue("a")) as a,
-            client(a, node_id="b", tls=ca.issue("b")) as b,
-        ):
-            await meshed(a, b)
-            await a.spawn(Echo, name="echo")
-            ref = await b.lookup("echo")
-            assert await ref.ask(bytes(3 << 20)) == bytes(3 << 20)
-
-    run(main())
+    ca = authority(tmp_path)
+    async with (
+        client(node_id="a", tls=ca.issue("a")) as a,
+        client(a, node_id="b", tls=ca.issue("b")) as b,
+    ):
+        await meshed(a, b)
+        await a.spawn(Echo, name="echo")
+        ref = await b.lookup("echo")
+        assert await ref.ask(bytes(3 << 20)) == bytes(3 << 20)
 
 
 @pytest.mark.parametrize("case", ["no certificate", "another authority", "expired"])
-def test_who_cannot_prove_who_they_are_is_not_let_in(case: str, tmp_path: Path) -> None:
+async def test_who_cannot_prove_who_they_are_is_not_let_in(case: str, tmp_path: Path) -> None:
     """Conformance T-05: neither as a dialler nor as whom one dials; the node serves others on."""
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        own = ca.issue("a")
-        match case:
-            case "no certificate":
-                context = ssl.create_default_context(cafile=ca.file)
-                context.check_hostname = False
-                theirs = None
-            case "another authority":
-                theirs = authority(tmp_path / "other", "other").issue("x")
-            case _:
-                theirs = ca.issue("x", until=NOW - DAY)
+    ca = authority(tmp_path)
+    own = ca.issue("a")
+    match case:
+        case "no certificate":
+            context = ssl.create_default_context(cafile=ca.file)
+            context.check_hostname = False
+            theirs = None
+        case "another authority":
+            theirs = authority(tmp_path / "other", "other").issue("x")
+        case _:
+            theirs = ca.issue("x", until=NOW - DAY)
+    if theirs is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(theirs.cert, theirs.key)
+    async with client(node_id="a", tls=own) as a:
+        with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+            async with peer_of(a, tls=context):
+                raise RuntimeError("it was let in")
         if theirs is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            context.load_cert_chain(theirs.cert, theirs.key)
-        async with client(node_id="a", tls=own) as a:
-            with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
-                async with peer_of(a, tls=context):
-                    raise RuntimeError("it was let in")
-            if theirs is not None:
-                async with client(a, node_id="x", tls=theirs) as x:
-                    await until(lambda: any(tried.failures for tried in x.book._attempts.values()))
-                    assert not x.peers
-            assert not a.peers
-            async with client(a, node_id="b", tls=ca.issue("b")) as b:
-                await meshed(a, b)
-
-    run(main())
+            async with client(a, node_id="x", tls=theirs) as x:
+                await until(lambda: any(tried.failures for tried in x.book._attempts.values()))
+                assert not x.peers
+        assert not a.peers
+        async with client(a, node_id="b", tls=ca.issue("b")) as b:
+            await meshed(a, b)
 
 
-def test_plaintext_on_a_tls_port_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plaintext_on_a_tls_port_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Conformance T-04, HELLO-3: and a connection that never finishes its handshake does not stay."""
     monkeypatch.setattr("casty.cluster.system.HELLO_SECONDS", 0.1)
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        async with client(node_id="a", tls=ca.issue("a")) as a:
-            async with peer_of(a, greet=False) as peer:
-                peer.send(peer.hello())
-                assert await peer.refused() is None
-            async with peer_of(a, greet=False) as silent:
-                assert await silent.refused() is None
-            async with client(a, node_id="b") as b:
-                await until(lambda: any(tried.failures for tried in b.book._attempts.values()))
-                assert not a.peers
-                assert not b.peers
-
-    run(main())
-
-
-def test_a_certificate_can_be_asked_to_name_the_node(tmp_path: Path) -> None:
-    """HELLO-9 (conformance T-06): by its common name or an alternative name."""
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        strict = ca.issue("a")
-        strict = TLS(strict.cert, strict.key, strict.ca, check_node_id=True)
-        async with client(node_id="a", tls=strict) as a:
-            for theirs in (ca.issue("b"), ca.issue("other", common="b"), ca.issue("other", "b")):
-                async with client(a, node_id="b", tls=theirs) as b:
-                    await meshed(a, b)
-                await until(lambda: not a.peers)
-            liar = ca.issue("somebody")
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            context.load_cert_chain(liar.cert, liar.key)
-            async with peer_of(a, "b", greet=False, tls=context) as peer:
-                peer.send(peer.hello())
-                assert await peer.refused() == "CERTIFICATE_MISMATCH"
+    ca = authority(tmp_path)
+    async with client(node_id="a", tls=ca.issue("a")) as a:
+        async with peer_of(a, greet=False) as peer:
+            peer.send(peer.hello())
+            assert await peer.refused() is None
+        async with peer_of(a, greet=False) as silent:
+            assert await silent.refused() is None
+        async with client(a, node_id="b") as b:
+            await until(lambda: any(tried.failures for tried in b.book._attempts.values()))
             assert not a.peers
+            assert not b.peers
 
-    run(main())
+
+async def test_a_certificate_can_be_asked_to_name_the_node(tmp_path: Path) -> None:
+    """HELLO-9 (conformance T-06): by its common name or an alternative name."""
+    ca = authority(tmp_path)
+    strict = ca.issue("a")
+    strict = TLS(strict.cert, strict.key, strict.ca, check_node_id=True)
+    async with client(node_id="a", tls=strict) as a:
+        for theirs in (ca.issue("b"), ca.issue("other", common="b"), ca.issue("other", "b")):
+            async with client(a, node_id="b", tls=theirs) as b:
+                await meshed(a, b)
+            await until(lambda: not a.peers)
+        liar = ca.issue("somebody")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(liar.cert, liar.key)
+        async with peer_of(a, "b", greet=False, tls=context) as peer:
+            peer.send(peer.hello())
+            assert await peer.refused() == "CERTIFICATE_MISMATCH"
+        assert not a.peers
 
 
-def test_the_name_of_the_host_can_be_checked(tmp_path: Path) -> None:
+async def test_the_name_of_the_host_can_be_checked(tmp_path: Path) -> None:
     """Off by default, for nodes are often known by address only."""
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        async with client(node_id="a", tls=ca.issue("elsewhere.example")) as a:
-            mine = ca.issue("b")
-            strict = TLS(mine.cert, mine.key, mine.ca, check_hostname=True)
-            async with client(a, node_id="b", tls=strict) as b:
-                await until(lambda: any(tried.failures for tried in b.book._attempts.values()))
-                assert not b.links.dialled
-
-    run(main())
+    ca = authority(tmp_path)
+    async with client(node_id="a", tls=ca.issue("elsewhere.example")) as a:
+        mine = ca.issue("b")
+        strict = TLS(mine.cert, mine.key, mine.ca, check_hostname=True)
+        async with client(a, node_id="b", tls=strict) as b:
+            await until(lambda: any(tried.failures for tried in b.book._attempts.values()))
+            assert not b.links.dialled
 
 
-def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+async def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     """The node does not start, and says which file it is."""
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        good = ca.issue("a")
-        wrong: list[tuple[TLS, str]] = [
-            (TLS(tmp_path / "none", good.key, good.ca), "cannot use certificate .*none"),
-            (TLS(good.cert, ca.issue("b").key, good.ca), "cannot use certificate"),
-            (TLS(good.cert, good.key, tmp_path / "none"), "cannot use certificate authority .*none"),
-        ]
-        for tls, words in wrong:
-            with pytest.raises(ssl.SSLError, match=words):
-                await client(tls=tls).serve()
-
-    run(main())
+    ca = authority(tmp_path)
+    good = ca.issue("a")
+    wrong: list[tuple[TLS, str]] = [
+        (TLS(tmp_path / "none", good.key, good.ca), "cannot use certificate .*none"),
+        (TLS(good.cert, ca.issue("b").key, good.ca), "cannot use certificate"),
+        (TLS(good.cert, good.key, tmp_path / "none"), "cannot use certificate authority .*none"),
+    ]
+    for tls, words in wrong:
+        with pytest.raises(ssl.SSLError, match=words):
+            await client(tls=tls).serve()
 
 
-def test_certificates_that_become_unusable_are_tried_again(
+async def test_certificates_that_become_unusable_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PEER-2: files are read at each attempt, so that they can be replaced while the node runs."""
     monkeypatch.setattr(peer_module, "REDIAL_SECONDS", 0.01)
-
-    async def main() -> None:
-        ca = authority(tmp_path)
-        mine = ca.issue("b")
-        async with client(node_id="a", tls=ca.issue("a")) as a:
-            b = client(a, node_id="b", tls=mine)
-            async with b:
-                await meshed(a, b)
-                good = damage(mine)
-                for link in b.links.all():
-                    link.abort()
-                await until(lambda: any(tried.failures > 1 for tried in b.book._attempts.values()))
-                restore(mine, good)
-                await meshed(a, b)
-
-    run(main())
+    ca = authority(tmp_path)
+    mine = ca.issue("b")
+    async with client(node_id="a", tls=ca.issue("a")) as a:
+        b = client(a, node_id="b", tls=mine)
+        async with b:
+            await meshed(a, b)
+            good = damage(mine)
+            for link in b.links.all():
+                link.abort()
+            await until(lambda: any(tried.failures > 1 for tried in b.book._attempts.values()))
+            restore(mine, good)
+            await meshed(a, b)
 
 
 def damage(tls: TLS) -> bytes:

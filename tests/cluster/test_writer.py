@@ -12,7 +12,6 @@ from casty.cluster.writer import Writer
 from casty.errors import StorageError
 from casty.raft.types import HardState, Write
 from tests.cluster.harness import until
-from tests.support import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,51 +38,43 @@ def write(token: int) -> Write:
     return Write(token=token, hard_state=HardState())
 
 
-def test_what_came_during_one_write_is_the_next_one() -> None:
+async def test_what_came_during_one_write_is_the_next_one() -> None:
     """PERSIST-1: in order, with one fsync, told by the last token of each batch."""
-
-    async def main() -> None:
-        disk, durable = Disk(), list[int]()
-        writer = Writer(cast("Any", disk), asyncio.get_running_loop(), durable.append, lambda error: None)
-        writer.start()
-        writer.submit(write(1))
-        await until(lambda: disk.entered.acquire(blocking=False))
-        for token in (2, 3, 4):
-            writer.submit(write(token))
-        assert durable == []
-        disk.go_on.release(2)
-        await until(lambda: durable == [1, 4])
-        assert disk.batches == [[1], [2, 3, 4]]
-        writer.submit(write(5))
-        writer.stop()
-        disk.go_on.release()
-        await asyncio.to_thread(writer.join)
-        await asyncio.sleep(0)
-        assert durable == [1, 4, 5]
-        writer.join()
-
-    run(main())
+    disk, durable = Disk(), list[int]()
+    writer = Writer(cast("Any", disk), asyncio.get_running_loop(), durable.append, lambda error: None)
+    writer.start()
+    writer.submit(write(1))
+    await until(lambda: disk.entered.acquire(blocking=False))
+    for token in (2, 3, 4):
+        writer.submit(write(token))
+    assert durable == []
+    disk.go_on.release(2)
+    await until(lambda: durable == [1, 4])
+    assert disk.batches == [[1], [2, 3, 4]]
+    writer.submit(write(5))
+    writer.stop()
+    disk.go_on.release()
+    await asyncio.to_thread(writer.join)
+    await asyncio.sleep(0)
+    assert durable == [1, 4, 5]
+    writer.join()
 
 
 @pytest.mark.parametrize("error", [StorageError("on fire"), ZeroDivisionError("a bug")])
-def test_after_a_failed_write_nothing_is_tried_again(error: Exception) -> None:
+async def test_after_a_failed_write_nothing_is_tried_again(error: Exception) -> None:
     """PERSIST-4: told once; a bug in the store is no slow disk."""
-
-    async def main() -> None:
-        disk, durable, failed = Disk(error), list[int](), list[StorageError]()
-        writer = Writer(cast("Any", disk), asyncio.get_running_loop(), durable.append, failed.append)
-        writer.start()
-        writer.submit(write(1))
-        await until(lambda: disk.entered.acquire(blocking=False))
-        writer.submit(write(2))
-        disk.go_on.release(9)
-        await asyncio.to_thread(writer.join)
-        await until(lambda: failed)
-        assert (disk.batches, durable, len(failed)) == ([[1]], [], 1)
-        assert str(error) in str(failed[0])
-        assert failed[0] is error or failed[0].__cause__ is error
-
-    run(main())
+    disk, durable, failed = Disk(error), list[int](), list[StorageError]()
+    writer = Writer(cast("Any", disk), asyncio.get_running_loop(), durable.append, failed.append)
+    writer.start()
+    writer.submit(write(1))
+    await until(lambda: disk.entered.acquire(blocking=False))
+    writer.submit(write(2))
+    disk.go_on.release(9)
+    await asyncio.to_thread(writer.join)
+    await until(lambda: failed)
+    assert (disk.batches, durable, len(failed)) == ([[1]], [], 1)
+    assert str(error) in str(failed[0])
+    assert failed[0] is error or failed[0].__cause__ is error
 
 
 def test_a_loop_that_is_gone_is_told_nothing() -> None:

@@ -9,7 +9,7 @@ from casty.raft.messages import PreVoteRequest, VoteRequest
 from casty.raft.options import Options
 from casty.raft.types import HardState, Recovered, Term
 from tests.raft.harness import Server
-from tests.raft.shorthand import N1, N2, commands, log, members, server, yes
+from tests.raft.shorthand import N1, N2, REBORN, commands, log, members, yes
 
 if TYPE_CHECKING:
     from casty.raft.messages import Message, Request
@@ -61,9 +61,8 @@ def member(
 
 def learner(*terms: int) -> Server:
     """n1 of three, which the cluster lists with another disk: a copy without a vote."""
-    me = server(1, store=9)
-    recovered = Recovered(me.store_id, HardState(Term(terms[-1])), None, log(*terms))
-    n = Server(recovered, me=me, options=Options(expected_size=3))
+    recovered = Recovered(REBORN.store_id, HardState(Term(terms[-1])), None, log(*terms))
+    n = Server(recovered, me=REBORN, options=Options(expected_size=3))
     n.forget()
     return n
 
@@ -73,8 +72,7 @@ def formed(size: int = 3) -> Server:
     n = fresh(size)
     peers = members(size)[1:]
     n.connects(*peers)
-    n.tick()
-    ask = only(n.says(N2), PreVoteRequest)
+    ask = pre_votes(n)
     for peer in peers:
         n.hears(peer, yes(ask))
     request = only(n.says(N2), VoteRequest)
@@ -118,14 +116,19 @@ def steady(*terms: int, size: int = 3, options: Options | None = None) -> Server
 
 def campaign(n: Server, size: int) -> VoteRequest:
     """Times out and gets all the pre-votes; returns the RequestVote it then sends to everybody."""
-    n.tick()
     peers = [peer for peer in members(size) if peer != n.raft.me]
-    ask = only(n.says(peers[0]), PreVoteRequest)
+    ask = pre_votes(n, peers[0])
     for peer in peers[: size // 2]:
         n.hears(peer, yes(ask))
     request = only(n.says(peers[0]), VoteRequest)
     n.forget()
     return request
+
+
+def pre_votes(n: Server, peer: ServerId = N2) -> PreVoteRequest:
+    """Times out; returns the question it then asks `peer`, and everybody."""
+    n.tick()
+    return only(n.says(peer), PreVoteRequest)
 
 
 def win(n: Server, request: VoteRequest, size: int) -> None:

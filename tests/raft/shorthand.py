@@ -52,6 +52,9 @@ def server(number: int, store: int | None = None) -> ServerId:
 
 N1, N2, N3, N4, N5 = (server(number) for number in range(1, 6))
 
+REBORN = server(1, store=9)
+"""n1 after it lost its disk."""
+
 
 def members(size: int) -> Members:
     return tuple(server(number) for number in range(1, size + 1))

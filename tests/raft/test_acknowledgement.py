@@ -8,15 +8,7 @@ import pytest
 
 from casty.raft.events import Role
 from tests.raft.servers import campaign, leader, sent, steady, win
-from tests.raft.shorthand import (
-    N2,
-    append,
-    no,
-    noop,
-    server,
-    success,
-    yes,
-)
+from tests.raft.shorthand import N2, append, no, noop, server, success, yes
 
 if TYPE_CHECKING:
     from casty.raft.types import ServerId

@@ -8,9 +8,9 @@ import pytest
 
 from casty.raft.election import TERM_MAX
 from casty.raft.events import Role
-from casty.raft.messages import Message, PreVoteRequest, VoteRequest
+from casty.raft.messages import Message, VoteRequest
 from casty.raft.types import HardState, Index, Term
-from tests.raft.servers import campaign, candidate, leader, member, only, win
+from tests.raft.servers import campaign, candidate, leader, member, pre_votes, win
 from tests.raft.shorthand import (
     ELECTION,
     N1,
@@ -268,8 +268,7 @@ def test_a_follower_that_hears_nothing_asks_everybody_for_votes_in_the_next_term
 def test_a_candidate_asks_all_other_servers_on_the_list() -> None:
     """ELECT-3: every other one, once."""
     n1 = member(1, size=5)
-    n1.tick()
-    pre = only(n1.says(N2), PreVoteRequest)
+    pre = pre_votes(n1)
     n1.hears(N2, yes(pre))
     n1.hears(N3, yes(pre))
     asked = [m.to for m in n1.outbox if isinstance(m.message, VoteRequest)]
@@ -314,8 +313,7 @@ def test_the_candidates_own_vote_counts_only_when_it_is_durable() -> None:
     n1 = member(1, size=5)
     n1.slow = True
     n1.hears(N2, append(1, command(2, 1), prev=(1, 1)))
-    n1.tick()
-    ask = only(n1.says(N2), PreVoteRequest)
+    ask = pre_votes(n1)
     n1.hears(N2, yes(ask))
     n1.hears(N3, yes(ask))
     for peer in (N2, N3):

@@ -9,18 +9,7 @@ import pytest
 from casty.raft.events import Role, Ticked
 from tests.raft.harness import Server
 from tests.raft.servers import fresh, member
-from tests.raft.shorthand import (
-    ELECTION,
-    N2,
-    N3,
-    append,
-    commands,
-    granted,
-    install,
-    pre_vote,
-    snapshot,
-    vote,
-)
+from tests.raft.shorthand import ELECTION, N2, N3, append, commands, granted, install, pre_vote, snapshot, vote
 
 if TYPE_CHECKING:
     from casty.raft.messages import Message

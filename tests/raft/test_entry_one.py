@@ -14,6 +14,7 @@ from tests.raft.shorthand import (
     N1,
     N2,
     N3,
+    REBORN,
     THREE,
     append,
     command,
@@ -30,9 +31,6 @@ from tests.raft.shorthand import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-REBORN = server(1, store=9)
-"""n1 after it lost its disk."""
 
 
 def test_the_first_leader_writes_the_list_and_a_cluster_id_into_entry_one() -> None:

@@ -9,12 +9,13 @@ import pytest
 from casty.raft.events import Role
 from casty.raft.messages import PreVoteRequest, VoteRequest
 from casty.raft.types import HardState, Index, Term
-from tests.raft.servers import formed, fresh, learner, locked, member, only
+from tests.raft.servers import formed, fresh, learner, locked, member, only, pre_votes
 from tests.raft.shorthand import (
     N1,
     N2,
     N3,
     N4,
+    REBORN,
     THREE,
     append,
     denied,
@@ -36,15 +37,6 @@ if TYPE_CHECKING:
     from casty.raft.messages import Message
     from casty.raft.types import ServerId
     from tests.raft.harness import Server
-
-REBORN = server(1, store=9)
-"""n1 after it lost its disk."""
-
-
-def pre_votes(n1: Server) -> PreVoteRequest:
-    """n1 times out; the question it asks n2."""
-    n1.tick()
-    return only(n1.says(N2), PreVoteRequest)
 
 
 # --------------------------------------------------------------------------------------------- who is what

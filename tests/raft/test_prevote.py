@@ -9,7 +9,7 @@ import pytest
 from casty.raft.events import Role
 from casty.raft.messages import PreVoteRequest
 from casty.raft.types import Index, Term
-from tests.raft.servers import candidate, fresh, leader, learner, locked, member, only
+from tests.raft.servers import candidate, fresh, leader, learner, locked, member, pre_votes
 from tests.raft.shorthand import (
     ELECTION,
     N1,
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 def pre_candidate(*terms: int, size: int = 3, term: int | None = None) -> tuple[Server, PreVoteRequest]:
     """A member that has just asked for pre-votes, and what it asked."""
     n1 = member(*terms, size=size, term=term)
-    n1.tick()
-    return n1, only(n1.says(N2), PreVoteRequest)
+    return n1, pre_votes(n1)
 
 
 # -------------------------------------------------------------------------------------------------- asking
@@ -82,16 +81,14 @@ def test_denied_pre_votes_leave_the_term_as_it_is() -> None:
         n1.hears(N2, no(request))
         n1.hears(N3, no(request))
         n1.says(N2)
-        n1.tick()
-        request = only(n1.says(N2), PreVoteRequest)
+        request = pre_votes(n1)
     assert (n1.role, n1.term) == (Role.PRE_CANDIDATE, 1)
 
 
 def test_a_grant_counts_only_for_its_own_round() -> None:
     """PREVOTE-1: "a grant counts only for the round whose seq it repeats"."""
     n1, first = pre_candidate(1)
-    n1.tick()
-    second = only(n1.says(N2), PreVoteRequest)
+    second = pre_votes(n1)
     n1.hears(N2, yes(first))
     assert (n1.role, second.seq > first.seq) == (Role.PRE_CANDIDATE, True)
 
@@ -245,8 +242,7 @@ def test_a_long_log_of_an_old_term_beats_a_short_log_of_a_new_term_in_two_rounds
     """PREVOTE-3: "Otherwise a server with a long log and an old term never catches up" (a real deadlock)."""
     n1, n2 = member(1, 1, 1, term=2), member(1, term=50, me=N2)
     for _ in range(2):
-        n1.tick()
-        request = only(n1.says(N2), PreVoteRequest)
+        request = pre_votes(n1)
         n1.says(N3)
         n2.hears(N1, request)
         n1.hears(N2, *n2.says(N1))
@@ -268,8 +264,7 @@ def test_before_formation_every_single_pre_vote_is_needed(make: Callable[[int], 
     """PREVOTE-1, FORM-3: "win only with the grant of every server on the list, in the pre-vote as in the
     vote"."""
     n1 = make(5)
-    n1.tick()
-    request = only(n1.says(N2), PreVoteRequest)
+    request = pre_votes(n1)
     for peer in (N2, N3, N4):
         n1.hears(peer, yes(request))
     before = n1.role

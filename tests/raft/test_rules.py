@@ -28,7 +28,7 @@ def cited() -> dict[str, set[str]]:
     for path in HERE.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
-                isinstance(node, ast.FunctionDef)
+                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
                 and node.name.startswith("test_")
                 and path.stem != "test_rules"
             ):

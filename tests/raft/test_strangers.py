@@ -14,6 +14,7 @@ from tests.raft.shorthand import (
     N2,
     N3,
     N4,
+    REBORN,
     THREE,
     append,
     command,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from casty.raft.messages import Message
     from casty.raft.types import ServerId
     from tests.raft.harness import Server
-
-REBORN = server(1, store=9)
-"""n1 after it lost its disk."""
 
 REQUESTS: list[Message] = [
     vote(9, last=(9, 9)),

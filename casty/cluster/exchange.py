@@ -1,0 +1,125 @@
+"""The six slices, connected: what comes from a peer or from the core goes to the slice whose affair it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from casty.cluster.election import ElectionMixin
+from casty.cluster.messaging import MessagingMixin
+from casty.cluster.peer import STRANGERS_MAX, PeerMixin
+from casty.cluster.persistence import PersistenceMixin
+from casty.cluster.replication import LogReplicationMixin
+from casty.cluster.snapshot import SnapshotMixin
+from casty.raft.events import Committed, Restored
+from casty.wire import _protocol as p
+from casty.wire.messages import ErrorFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from casty.cluster.link import Link
+    from casty.errors import CastyError, ProtocolError
+    from casty.raft.events import Ready
+    from casty.wire.frames import Frame
+    from casty.wire.messages import Hello
+
+
+class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogReplicationMixin, SnapshotMixin):
+    """Knows which slice does what, and in which order. Like them it has no state of its own."""
+
+    __slots__ = ()
+
+    # ------------------------------------------------------------------------------- what the core wants done
+
+    def _perform(self, ready: Ready) -> None:
+        if ready.write is not None:
+            self._persist(ready.write)
+        self._send(ready.messages)
+        for item in ready.apply:
+            match item:
+                case Committed():
+                    self._apply(item)
+                case Restored():
+                    self._install(item)
+        if ready.refused or ready.lost:
+            self._tell(ready.refused, ready.lost)
+        self._announce(ready.notices)
+
+    def _end_raft(self, error: CastyError, outcome: CastyError) -> None:
+        """Whoever waits for a command learns `outcome`, whoever waits for something else `error`."""
+        if self.turn is not None:
+            self.turn.end()
+        self.raft = self.turn = None
+        self._fail_proposals(outcome)
+        self._fail_ready_waiters(error)
+        self.machine.end(error)
+
+    # ------------------------------------------------------------------------------------- what a peer sends
+
+    def _frame_handlers(self) -> dict[int, Callable[[Link, Any], None]]:
+        return {
+            p.ACTOR_MSG: self._on_actor_message,
+            p.LOOKUP_REQ: self._on_lookup_request,
+            p.LOOKUP_RES: self._on_lookup_response,
+            p.PEER_LIST: self._on_peers,
+            p.ASK_REQ: self._on_ask_request,
+            p.ASK_RES: self._on_ask_response,
+            p.VOTE_REQUEST: self._on_vote,
+            p.VOTE_RESPONSE: self._on_vote,
+            p.PRE_VOTE_REQUEST: self._on_vote,
+            p.PRE_VOTE_RESPONSE: self._on_vote,
+            p.APPEND_ENTRIES_REQ: self._on_append,
+            p.APPEND_ENTRIES_RES: self._on_append,
+            p.INSTALL_SNAPSHOT_REQ: self._on_install,
+            p.INSTALL_SNAPSHOT_RES: self._on_install,
+            p.ERROR: self._on_error,
+            p.PING: self._on_ping,
+        }
+
+    def link_frame(self, link: Link, frame: Frame) -> None:
+        """Hands a frame to the slice that handles it. Raises ProtocolError where it ends the connection."""
+        if link.hello is None:
+            self._greet(link, frame)
+        else:
+            self.switchboard.put_through(link, frame)
+
+    # --------------------------------------------------------------------------- what becomes of connections
+
+    def _has_room_for_strangers(self) -> bool:
+        """Whether one more may connect that has not said hello (spec limit pending_hellos_max)."""
+        assert self.listener is not None, "the listener asks"
+        waiting = sum(stranger.dial is None for stranger in self.links.strangers)
+        return len(self.listener.arriving) + waiting < STRANGERS_MAX
+
+    def link_made(self, link: Link) -> None:
+        if self.listener is not None:
+            self.listener.arriving.discard(link)
+        super().link_made(link)
+
+    def _accept(self, link: Link, hello: Hello) -> None:
+        super()._accept(link, hello)
+        if link.dial is not None:
+            self.refusals.forget(link.dial.address)
+            if link.dial.lane == "actor":
+                self._ask_open_searches(link)
+
+    def _on_refusal(self, link: Link, frame: Frame) -> None:
+        super()._on_refusal(link, frame)
+        said = self.wire.decode(frame)
+        if isinstance(said, ErrorFrame):
+            self._note_refusal(link, said.code, said.text)
+
+    def link_fault(self, link: Link, fault: ProtocolError) -> None:
+        super().link_fault(link, fault)
+        if link.hello is None:
+            self._note_refusal(link, fault.code, fault.text)
+
+    def _note_refusal(self, link: Link, code: str, text: str) -> None:
+        if link.dial is not None:
+            self.refusals.note(link.dial.address, code, text)
+            if (verdict := self.refusals.verdict()) is not None:
+                self._fail_ready_waiters(verdict)
+
+    def link_lost(self, link: Link) -> None:
+        super().link_lost(link)
+        self._fail_asks_on(link)

@@ -1,0 +1,48 @@
+"""Which seeds and this node will have nothing to do with each other, and why. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from casty.errors import HandshakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from casty.cluster.address import Address
+
+DECIDED = frozenset(
+    {"VERSION_MISMATCH", "CLUSTER_MISMATCH", "SIZE_MISMATCH", "NODE_ID_IN_USE", "CERTIFICATE_MISMATCH"}
+)
+"""Codes with which a hello is refused for good, as long as nobody changes what one of the two was told."""
+
+TEXT_MAX = 300
+"""Of what a peer says, how much goes into an error of ours."""
+
+
+class Refusals:
+    """What the seeds said at the last attempt that reached them. A refusal by either side counts."""
+
+    def __init__(self, seeds: Iterable[Address]) -> None:
+        self._why: dict[Address, str | None] = dict.fromkeys(seeds)
+
+    def note(self, seed: Address, code: str, text: str) -> None:
+        """That seed refuses this node, or this node that seed."""
+        if seed in self._why and code in DECIDED:
+            self._why[seed] = text[:TEXT_MAX].encode("unicode_escape").decode()
+        elif code == "SELF_CONNECTION":
+            self._why.pop(seed, None)  # this node is no seed of its own
+
+    def forget(self, seed: Address) -> None:
+        """They talk now."""
+        if seed in self._why:
+            self._why[seed] = None
+
+    def reasons(self) -> list[str]:
+        """A clause for each refusal that stands."""
+        return [f"{seed} and this node refuse each other: {why}" for seed, why in self._why.items() if why]
+
+    def verdict(self) -> HandshakeError | None:
+        """The error of a node that has seeds, and none that talks to it or may yet."""
+        reasons = self.reasons()
+        return HandshakeError("; ".join(reasons)) if reasons and len(reasons) == len(self._why) else None

@@ -1,0 +1,97 @@
+"""Refs: one node's actor as another node sees it, wherever the ref has been."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from casty import ActorNotFoundError, ActorRef, ActorSystem, DeadLetter, SerializationError
+from tests.cluster.actors import Add, Counter, Echo, Host, Introduce, Keeper, Total, spawned
+from tests.cluster.harness import client, meshed, pair, until
+
+
+async def test_a_remote_ref_is_used_like_a_local_one() -> None:
+    """VALUE-1, MSG-3; the seed: a RemoteRef behaves exactly like a local ActorRef."""
+    async with pair() as (a, b):
+        local = await a.spawn(Counter, name="counter")
+        remote = await b.lookup("counter", Counter)
+        await remote.send(Add(2))
+        await local.send(Add(3))
+        assert await remote.ask(Total()) == await local.ask(Total()) == 5
+        assert (remote.name, remote.node_id, remote.address) == ("counter", "a", "counter")
+        assert (str(remote), repr(remote)) == (str(local), repr(local))
+        assert remote == local
+        assert hash(remote) == hash(local)
+        assert remote != await b.spawn(Counter, name="counter")
+
+
+async def test_refs_in_messages_and_replies_come_home() -> None:
+    """VALUE-5: a ref that names the receiving node is local again."""
+    async with pair() as (a, b):
+        await a.spawn(Host, name="host")
+        keeper = Keeper()
+        mine = await b.spawn(lambda: keeper)
+        host = await b.lookup("host")
+        back = await host.ask(Introduce(mine))
+        assert await keeper.until(1) == ["hello"]
+        assert back is mine
+        worker = cast("ActorRef[Any]", await host.ask("spawn"))
+        assert (worker.node_id, worker.name) == ("a", None)
+        await worker.send(Add(3))
+        assert await worker.ask(Total()) == 3
+        assert await host.ask("self") == host
+
+
+async def test_a_third_node_reaches_the_ref_on_its_own_connection() -> None:
+    """VALUE-5."""
+    async with pair() as (a, b), client(a, node_id="c") as c:
+        await meshed(a, b, c)
+        keeper = await spawned(a, Keeper(), "keeper")
+        await b.spawn(Host, name="host")
+        await (await c.lookup("host")).ask(Introduce(await c.lookup("keeper")))
+        assert await keeper.until(1) == ["hello"]
+
+
+async def test_a_ref_survives_the_restart_of_its_node_and_of_its_actor() -> None:
+    """actors.md rule 32: a ref is a node and a name, not a connection."""
+    async with client(node_id="b") as b:
+        port = 0
+        ref = b.ref("a", "counter")
+        for _ in range(2):
+            async with client(b, node_id="a", port=port) as a:
+                port = a.listen.port
+                counter = await a.spawn(Counter, name="counter")
+                await meshed(a, b)
+                await ref.send(Add(1))
+                assert await ref.ask(Total()) == 1
+                await a.stop(counter)
+                with pytest.raises(ActorNotFoundError):
+                    await ref.ask(Total())
+                await a.spawn(Counter, name="counter")
+                assert await ref.ask(Total()) == 0
+            await until(lambda: not b.peers)
+
+
+async def test_a_ref_to_this_node_finds_an_actor_spawned_later() -> None:
+    """VALUE-5: at home, a ref needs no connection."""
+    letters: list[DeadLetter] = []
+    async with client(node_id="a", on_dead_letter=letters.append) as a:
+        ref = a.ref("a", "late")
+        await ref.send(Add(1))
+        with pytest.raises(ActorNotFoundError, match="no actor late on node a, which is this one"):
+            await ref.ask(Total())
+        await a.spawn(Counter, name="late")
+        await ref.send(Add(2))
+        assert await ref.ask(Total()) == 2
+        assert [letter.message for letter in letters] == [Add(1)]
+
+
+async def test_a_ref_of_a_system_without_a_cluster_cannot_be_sent() -> None:
+    """VALUE-1: it would name nothing elsewhere."""
+    async with pair() as (a, b), ActorSystem() as alone:
+        await a.spawn(Echo, name="echo")
+        ref = await b.lookup("echo")
+        await ref.ask(ref)  # the codec has met refs before
+        with pytest.raises(SerializationError, match="system without a cluster"):
+            await ref.ask([await alone.spawn(Echo)])
