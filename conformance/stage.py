@@ -67,11 +67,13 @@ class Stage:
         snapshot_every: int = 0,
         cluster: str = "casty",
         caps: Sequence[str] = (),
+        data: str = "data",
     ) -> Launch:
-        """The parameters of one node, with a data directory of its own in this case's folder."""
+        """The parameters of one node, with a data directory of its own, called `data`, in this case's
+        folder."""
         return Launch(
             node_id=node_id,
-            data_dir=str(self.folder / "nodes" / node_id / "data"),
+            data_dir=str(self.folder / "nodes" / node_id / data),
             advertise=advertise,
             seeds=tuple(seeds),
             n=size,
@@ -121,7 +123,7 @@ class Stage:
         under: Sequence[str] = (),
         snapshot_every: int = 0,
     ) -> Troupe:
-        """The node n1, started, and peers n2 … that have done nothing yet.
+        """The node n1 (or as `launch` names it), started, and peers n2 … that have done nothing yet.
 
         An `eager` node campaigns after 400 to 800 ms, any other waits for a leader for as long as a case lasts.
         """
@@ -129,7 +131,8 @@ class Stage:
             election = round(LEADER_MS * self.settings.scale) if eager else PASSIVE_MS
             launch = self.launch(size=size, election_ms=election, snapshot_every=snapshot_every)
         node = self.node(launch, under=under)
-        peers = [self.peer(f"n{number}", size=size) for number in range(2, size + 1)]
+        names = [f"n{number}" for number in range(1, size + 1)]
+        peers = [self.peer(name, size=size) for name in names if name != launch.node_id]
         troupe = Troupe(node, peers, self.trace, self.rng, self.patience)
         troupe.scale = self.settings.scale
         self.closing.push_async_callback(troupe.leave)

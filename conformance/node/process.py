@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from conformance.node.contract import Description
 
+_UNKNOWN_STATUS: Final = 255
 STDOUT_MAX: Final = 65536
 """So many bytes of standard output are kept; a node that prints more floods it."""
 
@@ -89,7 +90,7 @@ class NodeProcess:
         """Its exit status. Raises `Unmet` when it still runs after so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._process.wait()
+                return await _true_status(self.pid, await self._process.wait())
         except TimeoutError:
             raise Unmet(f"the process to end within {seconds:.1f} s", "it still runs") from None
 
@@ -143,6 +144,22 @@ async def _await_ready(process: asyncio.subprocess.Process, errors: Path, second
     return read_ready(line.decode(errors="replace"))
 
 
+async def _true_status(pid: int, status: int) -> int:
+    """While a tracer has yet to let go of a dead process, its parent cannot ask how it ended: asyncio says
+    255 then."""
+    while status == _UNKNOWN_STATUS:
+        try:
+            ended, raw = os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222 -- it does not wait
+        except ChildProcessError:
+            if not _is_alive_or_zombie(pid):
+                break
+        else:
+            if ended:
+                return os.waitstatus_to_exitcode(raw)
+        await asyncio.sleep(0.01)
+    return status
+
+
 def _said(errors: Path) -> str:
     words = last_words(errors, 1)
     return f"; its last words: {words[0][:200]}" if words else ""
@@ -178,6 +195,14 @@ def _members(group: int) -> list[str]:
             if int(fields[2]) == group:
                 found.append(pid)
     return found
+
+
+def _is_alive_or_zombie(pid: int) -> bool:
+    try:
+        _stat(str(pid))
+    except OSError:
+        return False
+    return True
 
 
 def _is_alive(pid: str) -> bool:

@@ -11,6 +11,7 @@ from conformance.verdict import Unmet
 from conformance.wire.message import Message, Server, message
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from random import Random
 
@@ -66,9 +67,12 @@ class Peer:
         assert self._raft is not None, f"{self.node_id} has not dialled"
         return self._raft
 
-    async def listen(self) -> str:
-        """Accepts the node's connections on a port of its own."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20)
+    async def listen(self, sock: socket.socket | None = None) -> str:
+        """Accepts the node's connections on a port of its own, or on a socket that is bound already."""
+        if sock is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20)
+        else:
+            self._server = await asyncio.start_server(self._accept, sock=sock, limit=2**20)
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
         return self.address

@@ -1,0 +1,200 @@
+"""Promises and the disk: nothing leaves before what it promises is durable (PERSIST-2, VOTE-4, COMMIT-2).
+
+The node's syncs are delayed by strace. A reply that rests on one then takes at least as long as the delay, on a
+machine of any speed; one that does not wait is much faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from conformance.case import Harm, Layer, case
+from conformance.cases.leadership import carries
+from conformance.node.disk import SYNCS, failing, slow, traced
+from conformance.peer.troupe import entries
+from conformance.verdict import Unmet
+
+if TYPE_CHECKING:
+    from conformance.stage import Stage
+
+DELAY = 1.0
+"""Seconds by which each sync is delayed."""
+WAITED = 0.9
+"""What cannot be less if the reply waited for one."""
+STRACE = ("strace",)
+
+
+class Watch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+
+    def expect_waited(self, what: str) -> None:
+        """Raises `Unmet` if less time has passed than one delayed sync takes."""
+        seconds = asyncio.get_running_loop().time() - self._began
+        if seconds < WAITED:
+            raise Unmet(f"{what} not before the disk has it, {DELAY} s later", f"it after {seconds:.2f} s")
+
+
+@case("P-06", "VOTE-4", "PERSIST-2", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def grant_waits_for_the_disk(stage: Stage) -> None:
+    """A granted vote leaves only when it is durable.
+
+    given: n1, a follower; each of its syncs takes a second longer
+    when: n3 asks for its vote in term 2
+    expect: the grant, after the sync
+    why: killed in that second, n1 would vote again
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2)
+    async with traced(troupe.node, *slow(DELAY)):
+        watch = Watch()
+        (await n3.ask(n3.request_vote(2, (1, 1), troupe.members))).expect(vote_granted=True)
+        watch.expect_waited("the grant")
+
+
+@case("P-07", "APPEND-7", "PERSIST-2", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def acknowledgement_waits_for_the_disk(stage: Stage) -> None:
+    """Entries are acknowledged only when they are durable.
+
+    given: n1, a follower; each of its syncs takes a second longer
+    when: n2 sends two entries
+    expect: match_index 3, after the sync
+    why: what the leader counts would be gone with the power
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2)
+    async with traced(troupe.node, *slow(DELAY)):
+        watch = Watch()
+        await troupe.replicate(n2, (1, 1), entries(1, 1))
+        watch.expect_waited("the acknowledgement")
+
+
+@case("P-08", "TERM-4", "PERSIST-2", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def refusal_waits_for_its_term(stage: Stage) -> None:
+    """A refusal that tells a new term leaves only when the term is durable.
+
+    given: n1, a follower in term 1; each of its syncs takes a second longer
+    when: n3 sends AppendEntries of term 7 that does not fit; then asks, in term 8, for a vote it cannot get
+    expect: both refusals, each after its sync
+    why: a term that was told and forgotten comes twice
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2, entries(1))
+    async with traced(troupe.node, *slow(DELAY)):
+        watch = Watch()
+        (await n3.ask(n3.append(7, (9, 6)))).expect(success=False, term=7)
+        watch.expect_waited("term 7")
+        watch = Watch()
+        (await n3.ask(n3.request_vote(8, (1, 1), troupe.members))).expect(vote_granted=False, term=8)
+        watch.expect_waited("term 8")
+
+
+@case("P-09", "COMMIT-2", "COMMIT-1", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def leader_counts_itself_when_it_is_durable(stage: Stage) -> None:
+    """A leader counts itself only for what is on its own disk.
+
+    given: n1 leads three; each of its syncs takes a second longer
+    when: a client puts a value and n2 acknowledges it at once, n3 does not
+    expect: the client's answer only after the leader's own sync
+    why: with n2 alone it is on one disk of three
+    """
+    launch = stage.launch(election_ms=round(4000 * stage.settings.scale), heartbeat_ms=100)
+    troupe = await stage.troupe(launch=launch)
+    n2, _ = troupe.peers
+    await troupe.lead()
+    client = await troupe.client()
+    async with traced(troupe.node, *slow(DELAY)):
+        watch = Watch()
+        id = client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
+        n2.acknowledge(await carries(troupe, n2, 2))
+        answer = await client.kv_answer(id)
+        watch.expect_waited("the commit")
+    if not answer["ok"]:
+        raise Unmet("$kv to answer ok", repr(answer))
+
+
+@case("E-14", "VOTE-4", "TERM-4", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def own_vote_waits_for_the_disk(stage: Stage) -> None:
+    """A candidate asks for votes only when its own vote and term are durable.
+
+    given: n1, a member, restarted, has asked for pre-votes; each of its syncs takes a second longer
+    when: n2 and n3 grant the pre-votes
+    expect: VOTE_REQUEST, after the sync
+    why: killed in that second, it would vote for another in the same term (nebula issue 3415)
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2)
+    await troupe.awaken(election_ms=4000)
+    asked = [await peer.requests.hear("PRE_VOTE_REQUEST", seconds=stage.patience * 2) for peer in (n2, n3)]
+    async with traced(troupe.node, *slow(DELAY)):
+        watch = Watch()
+        for peer, heard in zip((n2, n3), asked, strict=True):
+            peer.grant(heard)
+        await n2.requests.hear("VOTE_REQUEST")
+        watch.expect_waited("the request")
+
+
+@case("P-11", "PERSIST-4", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def failed_sync_is_final(stage: Stage) -> None:
+    """After a failed sync nothing is acknowledged, and the node ends with status 74.
+
+    given: n1, a follower with acknowledged entries up to 3; its next sync fails, any after that would succeed
+    when: n2 sends an entry, and sends it again
+    expect: no success for it; exit status 74; started again, it has entry 3
+    why: after a failed fsync the kernel may have dropped the page: a second one that succeeds proves nothing
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2, entries(1, 1))
+    n2.raft.inbox.skip()
+    async with traced(troupe.node, *failing()):
+        for _ in range(2):
+            n2.request(n2.append(1, (3, 1), entries(1, first=4)))
+        status = await troupe.node.exited(stage.patience)
+    for heard in n2.raft.inbox.all:
+        if heard.message.kind == "APPEND_ENTRIES_RES" and heard["match_index"] > 3:
+            raise heard.unmet(
+                "nothing beyond entry 3 to be acknowledged", f"match_index {heard['match_index']}"
+            )
+    if status != 74:
+        raise Unmet("exit status 74 after a failed sync", f"{status}")
+    await troupe.rejoin(n2, n3)
+    (await n2.ask(n2.append(1, (3, 1)))).expect(success=True, match_index=3)
+
+
+@case("P-18", "SNAP-4", layer=Layer.DISK, harm=Harm.DURABILITY, capabilities=("snapshot",), tools=STRACE)
+async def renamed_files_are_made_durable(stage: Stage) -> None:
+    """A rename is followed by a sync of its directory before anybody is told.
+
+    given: n1, a follower with entry 1, under a trace of its renames and syncs
+    when: n2 sends a snapshot and n1 answers installed true
+    expect: for each rename within the data directory, a later sync of that directory, before the answer
+    why: after a power cut the new name may not be there (etcd issue 6368, ClickHouse issue 111339)
+    """
+    from conformance.cases.snapshot import install
+
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2)
+    log = stage.folder / "strace.txt"
+    async with traced(troupe.node, f"trace={SYNCS},rename,renameat,renameat2", log=log):
+        await install(troupe, n2, (9, 1))
+    _check_renames(log.read_text(encoding="utf-8", errors="replace"), troupe.node.launch.data_dir)
+
+
+def _check_renames(log: str, data_dir: str) -> None:
+    unsynced: set[str] = set()
+    for line in log.splitlines():
+        if "rename" in line and data_dir in line and '"' in line:
+            unsynced.add(line.split('"')[-2].rpartition("/")[0])
+        elif "sync(" in line:
+            unsynced = {folder for folder in unsynced if f"<{folder}>" not in line}
+    if unsynced:
+        raise Unmet("a sync of the directory after each rename, before the answer", f"none of {unsynced}")
