@@ -17,6 +17,7 @@ from casty.errors import ActorStartError, ActorStoppedError, ReentrancyError
 from casty.family import Family
 from casty.hooks import ends_task, for_actor, for_asker, say_goodbye, survives
 from casty.mailbox import BATCH_SIZE
+from casty.message_types import message_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,6 +58,7 @@ class Cell(Family["Cell"]):
         "_queue",
         "_settled",
         "_timers",
+        "accepted",
         "actor",
         "inbox",
         "kind",
@@ -74,6 +76,8 @@ class Cell(Family["Cell"]):
         self.registry = registry
         self.actor = actor
         self.kind = type(actor)
+        self.accepted = message_types(self.generic_kind)
+        """What messages from other nodes may be; None for anything."""
         self.state = STARTING
         self.task: asyncio.Task[Any] | None = None
         # The actor's own context variables, from its spawner; not those of whoever happens to wake it.

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """How fast Casty is, beside the bare limit of each kind of work, measured in the same run on the same machine.
 
-    tools/dev run python tools/bench.py            all of it, some 20 seconds
+    tools/dev run python tools/bench.py            all of it, some 30 seconds
     tools/dev run python tools/bench.py local      one part: local, remote or raft
 
 A figure by itself says little on a shared machine; compare the ratios to the limits. These are, for a send,
 a deque and a coroutine call per message; for an ask, a future and one turn of the loop; for a remote ask, a
 msgpack echo over `asyncio.Protocol` between two processes; for a commit, one such echo and one fdatasync.
+Casty and its limit take turns, a tenth of a second each, so that what else the machine does slows both; a ratio
+is the median over these pairs, with the range of the middle half of them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgpack
 
@@ -32,8 +34,12 @@ from casty.system import ActorSystem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-SECONDS = 1.5
-"""How long each measurement runs; its median of three is reported."""
+ROUNDS = 25
+ROUND_SECONDS = 0.1
+"""So often Casty and its limit take turns, and how long each turn is at least."""
+
+COMMIT_SECONDS = 1.5
+"""How long commits are measured."""
 
 COMMAND = {"op": "put", "key": "key-000001", "value": "0123456789abcdef"}
 
@@ -51,11 +57,33 @@ class Counter(Actor[int]):
             self.count += 1
 
 
+type Work = Callable[[int], Awaitable[None]]
+"""Does something so many times."""
+
+
+class Pairs(NamedTuple):
+    """Rates a second of Casty and of its limit, taken in turns."""
+
+    ours: list[float]
+    limit: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        return [ours / limit for ours, limit in zip(self.ours, self.limit, strict=True)]
+
+
 class Table:
     """Rows of figure and limit, printed as they come."""
 
     def __init__(self) -> None:
-        print(f"{'work':<34}{'casty':>14}{'bare limit':>14}{'ratio':>9}")
+        print(f"{'work':<34}{'casty':>14}{'bare limit':>14}{'ratio':>9}   middle half")
+
+    def rates(self, work: str, pairs: Pairs) -> None:
+        low, ratio, high = statistics.quantiles(pairs.ratios)
+        ours, limit = statistics.median(pairs.ours), statistics.median(pairs.limit)
+        print(
+            f"{work:<34}{ours:>12,.0f}/s{limit:>12,.0f}/s{ratio:>8.2f}x   {low:.2f} to {high:.2f}", flush=True
+        )
 
     def rate(self, work: str, ours: float, limit: float) -> None:
         print(f"{work:<34}{ours:>12,.0f}/s{limit:>12,.0f}/s{ours / limit:>8.2f}x", flush=True)
@@ -64,17 +92,24 @@ class Table:
         print(f"{work:<34}{ours * 1e3:>11.2f} ms{limit * 1e3:>11.2f} ms{ours / limit:>8.1f}x", flush=True)
 
 
-async def rate_of(work: Callable[[int], Awaitable[None]], batch: int) -> float:
-    """How many times a second `work` can be done, in batches of `batch`: the median of three runs."""
-    await work(batch)
-    rates: list[float] = []
-    for _ in range(3):
-        done, began = 0, time.perf_counter()
-        while (spent := time.perf_counter() - began) < SECONDS / 3:
-            await work(batch)
-            done += batch
-        rates.append(done / spent)
-    return statistics.median(rates)
+async def in_turns(ours: Work, limit: Work, batch: int) -> Pairs:
+    """How often a second each can be done, in batches of `batch`, after one batch each to warm up."""
+    await ours(batch)
+    await limit(batch)
+    pairs = Pairs([], [])
+    for _ in range(ROUNDS):
+        pairs.ours.append(await rate_of(ours, batch))
+        pairs.limit.append(await rate_of(limit, batch))
+    return pairs
+
+
+async def rate_of(work: Work, batch: int) -> float:
+    """How often a second the work is done in one round."""
+    done, began = 0, time.perf_counter()
+    while (spent := time.perf_counter() - began) < ROUND_SECONDS:
+        await work(batch)
+        done += batch
+    return done / spent
 
 
 # --------------------------------------------------------------------------------------------------- local
@@ -93,8 +128,8 @@ async def local(table: Table) -> None:
             for _ in range(count):
                 await counter.ask(-1)
 
-        table.rate("local send", await rate_of(send, 10_000), await rate_of(_bare_send, 10_000))
-        table.rate("local ask", await rate_of(ask, 5_000), await rate_of(_bare_ask, 5_000))
+        table.rates("local send", await in_turns(send, _bare_send, 10_000))
+        table.rates("local ask", await in_turns(ask, _bare_ask, 5_000))
 
 
 async def _bare_send(count: int) -> None:
@@ -172,7 +207,7 @@ async def remote(table: Table) -> None:
         ) as node:
             counter = await node.lookup("counter", Counter, timeout=10)
 
-            def asking(ask: Callable[[int], Awaitable[object]], lanes: int) -> Callable[[int], Awaitable[None]]:
+            def asking(ask: Callable[[int], Awaitable[object]], lanes: int) -> Work:
                 async def lane(count: int) -> None:
                     for _ in range(count):
                         await ask(-1)
@@ -183,9 +218,8 @@ async def remote(table: Table) -> None:
                 return work
 
             for lanes in (1, 64):
-                ours = await rate_of(asking(counter.ask, lanes), 640)
-                limit = await rate_of(asking(bare.ask, lanes), 640)
-                table.rate(f"remote ask, {lanes} at a time", ours, limit)
+                pairs = await in_turns(asking(counter.ask, lanes), asking(bare.ask, lanes), 640)
+                table.rates(f"remote ask, {lanes} at a time", pairs)
 
 
 # ---------------------------------------------------------------------------------------------------- raft
@@ -238,7 +272,7 @@ async def bare_commit(folder: Path) -> float:
 async def commits(system: DistributedActorSystem, lanes: int) -> tuple[float, float]:
     """Commits a second, and the median seconds of one, with `lanes` of them under way."""
     times: list[float] = []
-    end = time.perf_counter() + SECONDS
+    end = time.perf_counter() + COMMIT_SECONDS
 
     async def lane() -> None:
         while (began := time.perf_counter()) < end:
@@ -247,7 +281,7 @@ async def commits(system: DistributedActorSystem, lanes: int) -> tuple[float, fl
             times.append(time.perf_counter() - began)
 
     await asyncio.gather(*(lane() for _ in range(lanes)))
-    return len(times) / SECONDS, statistics.median(times)
+    return len(times) / COMMIT_SECONDS, statistics.median(times)
 
 
 # ------------------------------------------------------------------------------------- the other processes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from casty.cluster.lookup import Found, Search
 from casty.cluster.node import ClusterNode
-from casty.cluster.remote import RemoteAsk, RemoteAsker, RemoteRef, code_of, error_of
+from casty.cluster.remote import RemoteAsker, RemoteRef, code_of, error_of, fail, succeed
 from casty.dead_letters import DeadLetter
 from casty.errors import (
     ActorNotFoundError,
@@ -35,6 +35,7 @@ from casty.wire.messages import (
 if TYPE_CHECKING:
     from casty.actor import Actor, ActorRef
     from casty.cluster.link import Link
+    from casty.cluster.remote import RemoteAsk
 
 logger = logging.getLogger(__name__)
 
@@ -181,23 +182,31 @@ class MessagingMixin(ClusterNode):
                 raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
             why = "is not connected" if link is None else "reads too slowly"
             raise NodeUnreachableError(f"node {node_id} {why}; {address} was not asked")
-        ask = RemoteAsk(self.loop.create_future())
-        number = self.asks.open(link, ask)
-        timer = None
+        ask: RemoteAsk = self.loop.create_future()
+        deadline = remaining = None
+        if timeout is not None:
+            seconds = timeout if 0.0 <= timeout <= TIMEOUT_MAX else min(max(0.0, timeout), TIMEOUT_MAX)
+            deadline, remaining = self.loop.time() + seconds, int(seconds * 1000)
+        number = self.asks.open(link, ask, deadline)
         try:
-            remaining = None if timeout is None else int(min(max(0.0, timeout), TIMEOUT_MAX) * 1000)
-            link.send(self.wire.encode(AskRequest(address, number, remaining, message)))
-            if timeout is not None:
-                timer = self.loop.call_later(timeout, _time_out, ask, address, node_id, message, timeout)
-            return await ask.future
-        except asyncio.CancelledError:
-            if ask.future.done() and not ask.future.cancelled():
-                ask.future.exception()  # a failure that came too late is looked at, or asyncio would report it
-            raise
-        finally:
+            # An ask that is the only one waits for nobody; others leave together, and cost one write.
+            link.send(self.wire.encode_ask(address, number, remaining, message), at_once=len(self.asks) == 1)
+            if deadline is not None:
+                self.ask_alarm.hasten(self.loop, deadline)
+            return await ask
+        except AskTimeoutError:
+            kind = type(message).__qualname__
+            text = f"{address} on node {node_id} gave no answer to {kind} in {timeout:g} s"
+            raise AskTimeoutError(text) from None
+        except BaseException:
             self.asks.close(link, number)
-            if timer is not None:
-                timer.cancel()
+            raise
+
+    def _give_up_overdue(self) -> None:
+        """The deadline of an ask has come; one alarm serves them all."""
+        for ask in self.asks.overdue(self.loop.time()):
+            fail(ask, AskTimeoutError("its deadline has come"))
+        self.ask_alarm.set(self.loop, self.asks.next_deadline())
 
     async def _ask_here(self, address: str, message: Any, timeout: float | None) -> Any:
         """A ref made before its actor was spawned here, or by an actor's name: it is at home after all."""
@@ -216,16 +225,16 @@ class MessagingMixin(ClusterNode):
             return
         if isinstance(message.value, Undecodable):
             error = message.value.error
-            ask.fail(type(error)(f"the reply of node {link.node_id}: {error}"))
+            fail(ask, type(error)(f"the reply of node {link.node_id}: {error}"))
         elif message.code is None:
-            ask.succeed(message.value)
+            succeed(ask, message.value)
         else:
-            ask.fail(error_of(message, link.node_id))
+            fail(ask, error_of(message, link.node_id))
 
     def _give_up_questions(self, error: CastyError) -> None:
         """The connections are about to end: who waits for another node learns it now."""
         for ask in self.asks.drain():
-            ask.fail(error)
+            fail(ask, error)
         for search in list(self.open_searches):
             search.fail(error)
 
@@ -233,7 +242,7 @@ class MessagingMixin(ClusterNode):
         """A connection was lost, and with it every answer that was to come on it (spec MSG-9)."""
         for ask in self.asks.lost(link):
             text = f"the connection with node {link.node_id} was lost; the message may have been handled"
-            ask.fail(NodeUnreachableError(text))
+            fail(ask, NodeUnreachableError(text))
         for search in self.searches.lost(link):
             search.answered(link, None)
 
@@ -249,14 +258,14 @@ class MessagingMixin(ClusterNode):
         self._registry.deliver(message.actor, (message.message, None))
 
     def _on_ask_request(self, link: Link, message: AskRequest) -> None:
-        deadline = None
-        if message.timeout_ms is not None:
-            deadline = self.loop.time() + message.timeout_ms / 1000
-        asker = RemoteAsker(link, message.id, deadline, self.loop, self._answer)
-        if isinstance(message.message, Undecodable):
-            asker.fail(message.message.error)
+        actor, number, timeout_ms, content = message
+        deadline = None if timeout_ms is None else self.loop.time() + timeout_ms / 1000
+        asker = RemoteAsker(link, number, deadline, self.loop, self._answer)
+        if isinstance(content, Undecodable):
+            asker.fail(content.error)
         else:
-            self._registry.deliver(message.actor, (message.message, asker))
+            # What came together is handled in one go: its actor runs when the last of it is delivered.
+            self._registry.deliver(actor, (content, asker), at_once=link.ends_batch)
 
     def _answer(self, link: Link, number: int, value: object, error: CastyError | None) -> None:
         """Sends the outcome of an ask back on the connection it came on."""
@@ -264,7 +273,7 @@ class MessagingMixin(ClusterNode):
             link.send(self.wire.encode(_failure(number, *code_of(error))))
             return
         try:
-            frame = self.wire.encode(AskResponse(number, value))
+            frame = self.wire.encode_reply(number, value)
         except (SerializationError, MessageTooLargeError) as problem:
             logger.error("a reply to node %s cannot be sent: %s", link.node_id, problem)
             too_large = isinstance(problem, MessageTooLargeError)
@@ -290,8 +299,3 @@ def _failure(number: int, code: str, kind: str, text: str) -> AskResponse:
 
 
 TYPE_NAME_MAX = 255
-
-
-def _time_out(ask: RemoteAsk, address: str, node_id: NodeId, message: Any, timeout: float) -> None:
-    text = f"{address} on node {node_id} gave no answer to {type(message).__qualname__} in {timeout:g} s"
-    ask.fail(AskTimeoutError(text))

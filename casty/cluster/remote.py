@@ -58,21 +58,19 @@ class RemoteRef[M](ActorRef[M]):
         return await self._courier.ask_remote(self._node_id, self.address, msg, timeout)
 
 
-class RemoteAsk:
-    """An ask that left this node: the future its asker waits on."""
+type RemoteAsk = asyncio.Future[Any]
+"""An ask that left this node: the future its asker waits on. A plain one, which a task awaits in less time."""
 
-    __slots__ = ("future",)
 
-    def __init__(self, future: asyncio.Future[Any]) -> None:
-        self.future = future
+def succeed(ask: RemoteAsk, value: object) -> None:
+    if not ask.done():
+        ask.set_result(value)
 
-    def succeed(self, value: object) -> None:
-        if not self.future.done():
-            self.future.set_result(value)
 
-    def fail(self, error: CastyError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+def fail(ask: RemoteAsk, error: CastyError) -> None:
+    if not ask.done():
+        ask.set_exception(error)
+        ask.exception()  # seen: should the asker leave this very moment, asyncio has nothing to complain about
 
 
 class RemoteAsker:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from casty.errors import ProtocolError
 from casty.wire import _protocol as p
+from casty.wire.messages import AskResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +61,15 @@ class Switchboard:
             if fault.code not in KEEPS_CONNECTION:
                 raise
             self._complain(link, fault, about=fault.rule)
+            if fault.rule == "PAYLOAD-6":
+                self._answer_ask(link, frame, fault)
+
+    def _answer_ask(self, link: Link, frame: Frame, fault: ProtocolError) -> None:
+        """An ask whose message is too deep is an ask all the same: nobody is to wait for it (spec MSG-3)."""
+        number = self._wire.ask_id(frame)
+        if number is not None:
+            response = AskResponse(number, code="BAD_MESSAGE", error_type="SerializationError", text=fault.text)
+            link.send(self._wire.encode(response))
 
     def _skip(self, link: Link, kind: int) -> None:
         """A type this version does not know: said once, and read over (spec FRAME-6, FRAME-7)."""

@@ -15,7 +15,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from casty.wire import _protocol as p
-from casty.wire.packing import is_array, refuse_collisions
+from casty.wire.packing import is_array, refuse_collisions, refuse_twins
 from casty.wire.words import shown
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def _to_set[S: (set[Any], frozenset[Any])](kind: type[S]) -> Callable[[object], 
         items = _array(body)
         try:
             refuse_collisions(items)
+            refuse_twins(items)
             made = kind(items)
         except TypeError:
             raise BodyError("its body has an element that can change") from None
@@ -92,12 +93,17 @@ def _to_moment[M: (datetime, time)](kind: type[M]) -> Callable[[object], M]:
     def make(body: object) -> M:
         text, fold, key = array_of(body, str, int, NoneType if _array(body)[-1:] == [None] else str)
         made = kind.fromisoformat(text).replace(fold=fold)
+        if (offset := _TINY_OFFSET.search(text)) is not None:
+            made = made.replace(tzinfo=timezone(timedelta(microseconds=int(offset[1] + offset[2]))))
         if key is not None:
             made = made.replace(tzinfo=_zone(key))
         return _same(made, _moment_body(made), body)
 
     return make
 
+
+_TINY_OFFSET: Final = re.compile(r"([+-])00:00:00\.([0-9]{6})\Z")
+"""An offset below one second, which `fromisoformat` takes for UTC."""
 
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 

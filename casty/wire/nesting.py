@@ -30,7 +30,11 @@ class TimestampError(ValueError):
 
 def check_value(data: bytes) -> None:
     """Raises `NestingError` or `TimestampError`. What is no msgpack at all, it leaves to the decoder."""
-    if _may_nest_too_deep(data) or _may_hold_timestamp(data):
+    if len(data) <= DEPTH_MAX:  # each level takes a byte, so this one cannot be nested too deep
+        is_suspect = 0xFF in data and _TIMESTAMP.search(data) is not None
+    else:
+        is_suspect = _may_nest_too_deep(data) or _may_hold_timestamp(data)
+    if is_suspect:
         try:
             _walk(data)
         except IndexError:
@@ -42,11 +46,11 @@ _CONTAINERS: Final = bytes((*range(0x80, 0xA0), 0xC7, 0xC8, 0xC9, *range(0xD4, 0
 
 
 def _may_nest_too_deep(data: bytes) -> bool:
-    size = len(data)
-    return size > DEPTH_MAX and size - len(data.translate(None, _CONTAINERS)) > DEPTH_MAX
+    return len(data) - len(data.translate(None, _CONTAINERS)) > DEPTH_MAX
 
 
-_TIMESTAMP: Final = re.compile(rb"(?:[\xd4-\xd8]|\xc7.|\xc8..|\xc9....)\xff", re.DOTALL)
+_TIMESTAMP: Final = re.compile(rb"\xff(?:(?<=[\xd4-\xd8].)|(?<=\xc7..)|(?<=\xc8...)|(?<=\xc9.....))", re.DOTALL)
+"""The code, looked for first because it is rare, and before it the head of an extension value."""
 _LOOKS_MAX: Final = 16
 
 
@@ -55,7 +59,7 @@ def _may_hold_timestamp(data: bytes) -> bool:
     for _ in range(_LOOKS_MAX):
         if at < 0:
             return False
-        if _TIMESTAMP.search(data, max(at - 5, 0), at + 1):
+        if _TIMESTAMP.match(data, at):
             return True
         at = data.find(0xFF, at + 1)
     return True

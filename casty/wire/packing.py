@@ -51,13 +51,32 @@ def extension(code: int, body: bytes) -> Extension:
     return made
 
 
+class OddKeyError(ValueError):
+    """A map has a key that is neither str nor bin: `unpack_with_care` can tell whether another equals it."""
+
+
 def unpack(data: bytes, extension_hook: Callable[[int, bytes], object] = extension) -> object:
-    """The one value in `data`. Raises what the hook raises, or else what `fault_of` explains."""
+    """The one value in `data`. Raises what the hook raises, `OddKeyError` with a hook, or else what `fault_of`
+    explains."""
     if len(data) > _SKIM_BYTES_MIN:
         skim(data)
-        if len(data) > _LARGE_BYTES_MIN and extension_hook is not extension:
-            return unpackb(data, ext_hook=extension_hook, object_pairs_hook=_map_of, strict_map_key=False)
-    return unpackb(data, ext_hook=extension_hook, strict_map_key=False)
+    if extension_hook is extension:
+        return unpackb(data, ext_hook=extension_hook, strict_map_key=False)
+    if len(data) > _LARGE_BYTES_MIN:
+        return unpackb(data, ext_hook=extension_hook, object_pairs_hook=_map_of, strict_map_key=False)
+    try:
+        return unpackb(data, ext_hook=extension_hook)
+    except ValueError as error:
+        if "not allowed for map key" in str(error):
+            raise OddKeyError from None
+        raise
+
+
+def unpack_with_care(data: bytes, extension_hook: Callable[[int, bytes], object]) -> object:
+    """As `unpack`, at twice the price, whatever the keys: a map loses none of them (VALUE-6)."""
+    if len(data) > _SKIM_BYTES_MIN:
+        skim(data)
+    return unpackb(data, ext_hook=extension_hook, object_pairs_hook=_map_of, strict_map_key=False)
 
 
 def refuse_collisions(keys: Collection[object]) -> None:
@@ -70,8 +89,21 @@ def refuse_collisions(keys: Collection[object]) -> None:
         raise ValueError(f"more than {_SAME_HASH_MAX} of its {len(keys):,} keys or elements share a hash")
 
 
+def refuse_twins(keys: Collection[object]) -> None:
+    """Raises `ValueError` if two keys or elements are equal, as 1, 1.0 and true are, or both NaN (VALUE-6).
+
+    Strs and bins are equal only to their like, of which a map keeps one (PAYLOAD-5).
+    """
+    others = [key for key in keys if type(key) is not str and type(key) is not bytes]
+    nans = sum(type(key) is float and key != key for key in others)
+    if nans > 1 or len(set(others)) != len(others):
+        raise ValueError(f"two of its {len(keys):,} keys or elements are equal")
+
+
 def _map_of(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    refuse_collisions([key for key, _ in pairs])
+    keys = [key for key, _ in pairs]
+    refuse_collisions(keys)
+    refuse_twins(keys)
     return dict(pairs)
 
 
@@ -101,6 +133,15 @@ def split_map(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         middle = unpacker.tell()
         unpacker.skip()
         yield data[start:middle], data[middle : unpacker.tell()]
+
+
+def packed_field(data: bytes, name: str) -> bytes | None:
+    """The value of that key, still packed, if `data` is a map and can be read over as far as that."""
+    try:
+        fields = split_map(data) if is_packed_map(data) else ()
+        return next((value for key, value in fields if key == pack(name)), None)
+    except Exception:  # of what kind, does not matter: here it ends
+        return None
 
 
 def _reader(data: bytes) -> Any:

@@ -15,8 +15,18 @@ from casty.wire import _protocol as p
 from casty.wire.diagnosis import Inside, find_trouble
 from casty.wire.extensions import BODIES, MAKERS, BodyError, array_of
 from casty.wire.nesting import NestingError, check_value
-from casty.wire.packing import extension, fault_of, is_array, is_map, new_packer, unpack
+from casty.wire.packing import (
+    OddKeyError,
+    extension,
+    fault_of,
+    is_array,
+    is_map,
+    new_packer,
+    unpack,
+    unpack_with_care,
+)
 from casty.wire.records import Choice, Record, is_sendable_class
+from casty.wire.schema import is_node_id
 from casty.wire.types import TypeRegistry
 from casty.wire.words import shown
 
@@ -76,7 +86,10 @@ class ValueCodec:
         """The value. Raises `UnknownTypeError` for a type that is not admitted, else `SerializationError`."""
         try:
             check_value(data)
-            return unpack(data, self._make)
+            try:
+                return unpack(data, self._make)
+            except OddKeyError:
+                return unpack_with_care(data, self._make_with_care)
         except SerializationError:
             raise
         except Exception as error:
@@ -118,18 +131,25 @@ class ValueCodec:
 
     # Decoding: extension values as the library comes upon them, outermost first.
 
-    def _make(self, code: int, body: bytes) -> object:
+    def _make(self, code: int, body: bytes, *, with_care: bool = False) -> object:
         make = self._makers.get(code)
         if make is None:
             raise SerializationError(f"extension code {code} is not in the table")
         try:
-            return make(body if code in p.EXT_RAW else unpack(body, self._make))
-        except SerializationError:
+            if code in p.EXT_RAW:
+                return make(body)
+            if with_care:
+                return make(unpack_with_care(body, self._make_with_care))
+            return make(unpack(body, self._make))
+        except (SerializationError, OddKeyError):
             raise
         except Exception as error:
             raise SerializationError(
                 f"a {p.EXT_NAMES[code]} cannot be decoded: {fault_of(error)[1]}"
             ) from error
+
+    def _make_with_care(self, code: int, body: bytes) -> object:
+        return self._make(code, body, with_care=True)
 
     def _make_dataclass(self, body: Any) -> object:
         # What `array_of` does for others, at a third of the price: every message comes through here.
@@ -149,6 +169,8 @@ class ValueCodec:
 
     def _make_ref_of(self, body: object) -> object:
         node_id, address = array_of(body, str, str)
+        if not is_node_id(node_id) or not address:
+            raise BodyError(f"{shown(node_id)} and {shown(address)} are no node and its actor")
         if self._make_ref is None:
             raise BodyError("nothing here makes refs")
         return self._make_ref(node_id, address)
@@ -165,7 +187,7 @@ def copy_value(value: Any, *, keep: type | tuple[type, ...] = ()) -> Any:
         if not isinstance(value, keep):
             return None
         kept.append(value)
-        return "", str(len(kept) - 1)
+        return "here", str(len(kept) - 1)
 
     codec = ValueCodec(TypeRegistry(), ref_parts=part_of, make_ref=lambda node_id, at: kept[int(at)])
     return codec.decode(codec.encode(value))

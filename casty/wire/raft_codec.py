@@ -24,7 +24,16 @@ from casty.raft.messages import (
 from casty.raft.types import Entry, EntryKind, NodeId, ServerId, StoreId
 from casty.wire import _protocol as p
 from casty.wire.packing import is_array, is_map, pack
-from casty.wire.schema import NODE_ID_FORM, Shape, acceptor, bad_payload, check_depth, is_node_id, mistyped
+from casty.wire.schema import (
+    NODE_ID_FORM,
+    Shape,
+    acceptor,
+    bad_payload,
+    check_depth,
+    is_node_id,
+    mistyped,
+    unpacked,
+)
 from casty.wire.words import shown
 
 if TYPE_CHECKING:
@@ -121,9 +130,14 @@ def _append_entries_payload(message: AppendEntriesRequest) -> bytes:
 def _append_entries(data: bytes) -> AppendEntriesRequest:
     term, seq, prev_log_index, prev_log_term, rows, leader_commit = _APPEND_ENTRIES_REQ.read(data)
     entries: tuple[Entry, ...] = ()
+    if prev_log_index == 0 and prev_log_term != 0:
+        text = f"APPEND_ENTRIES_REQ.prev_log_term is {prev_log_term} where prev_log_index is 0; expected 0"
+        raise bad_payload("APPEND-9", text)
     if rows:
         terms, kinds, datas = _columns(rows, data)
         _check_order(terms, kinds, prev_log_index, prev_log_term, term)
+        if "members" in kinds or "noop" in kinds:
+            _check_contents(kinds, datas)
         entries = tuple(map(Entry._make, zip(terms, map(_KINDS.__getitem__, kinds), datas, strict=True)))
     return AppendEntriesRequest(term, seq, prev_log_index, prev_log_term, leader_commit, entries)
 
@@ -173,6 +187,29 @@ def _check_order(
     if kinds[: len(expected)] != tuple(expected) or kinds.count("members") != len(expected):
         text = f"kinds {', '.join(kinds[:8])} from index {prev_log_index + 1} on"
         raise bad_payload("FORM-8", f"APPEND_ENTRIES_REQ.entries: {text}; expected members at index 1 only")
+
+
+def _check_contents(kinds: tuple[str, ...], datas: tuple[bytes, ...]) -> None:
+    """Raises `ProtocolError` for a first entry that is no configuration, or a no-op that holds something."""
+    for at, (kind, data) in enumerate(zip(kinds, datas, strict=True)):
+        if kind == "members":
+            _check_configuration(f"APPEND_ENTRIES_REQ.entries[{at}].data", data)
+        elif kind == "noop" and data:
+            text = f"APPEND_ENTRIES_REQ.entries[{at}] is a noop with {len(data):,} bytes of data; expected none"
+            raise bad_payload("FORM-8", text)
+
+
+def _check_configuration(place: str, data: bytes) -> None:
+    value = unpacked(place, data)
+    cluster_field, members_field = p.STRUCTS["configuration"]
+    if not is_map(value):
+        raise bad_payload("FORM-8", f"{place} is {shown(value)}; expected a map of a configuration's fields")
+    for field in (cluster_field, members_field):
+        if field.name not in value:
+            raise bad_payload("FORM-8", f"{place}.{field.name} is missing")
+        if not acceptor(field)(value[field.name]):
+            raise mistyped(f"{place}.{field.name}", value[field.name], field)
+    _members(f"{place}.members", value[members_field.name])
 
 
 def _append_entries_answer(message: AppendEntriesResponse) -> bytes:
@@ -236,9 +273,12 @@ def _chunk(data: bytes) -> InstallSnapshotRequest:
     fields = _INSTALL_SNAPSHOT_REQ.read(data)
     fields[5] = _members("INSTALL_SNAPSHOT_REQ.members", fields[5])
     message = InstallSnapshotRequest(*fields)
+    if message.last_included_index == 0:
+        text = "INSTALL_SNAPSHOT_REQ.last_included_index is 0; expected the index of an entry"
+        raise bad_payload("SNAP-11", text)
     if len(message.data) > p.CHUNK_BYTES_MAX:
         text = f"INSTALL_SNAPSHOT_REQ.data is {len(message.data):,} bytes; the limit is {p.CHUNK_BYTES_MAX:,}"
-        raise bad_payload("PAYLOAD-2", text)
+        raise bad_payload("SNAP-11", text)
     return message
 
 

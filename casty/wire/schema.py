@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from casty.errors import ProtocolError
 from casty.wire import _protocol as p
@@ -136,10 +136,19 @@ def is_node_id(value: object) -> bool:
 
 _U64_MAX: Final = (1 << 64) - 1
 
+
+def is_u63(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= p.NUMBER_MAX
+
+
+def is_u64(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= _U64_MAX
+
+
 _ACCEPTORS: Final[Mapping[str, Callable[[Any], bool]]] = MappingProxyType(
     {
-        "u63": lambda value: type(value) is int and 0 <= value <= p.NUMBER_MAX,
-        "u64": lambda value: type(value) is int and 0 <= value <= _U64_MAX,
+        "u63": is_u63,
+        "u64": is_u64,
         "bool": lambda value: value is True or value is False,
         "str": lambda value: type(value) is str,
         "bin": lambda value: type(value) is bytes,

@@ -235,7 +235,7 @@ def test_every_member_list_is_looked_at(message: Message) -> None:
 def test_a_chunk_has_a_largest_size() -> None:
     """SNAP-2: chunk_bytes_max, and not a byte more."""
     text = fault(chunk(b""), data=b"x" * (p.CHUNK_BYTES_MAX + 1))
-    assert text == "PAYLOAD-2: INSTALL_SNAPSHOT_REQ.data is 1,048,577 bytes; the limit is 1,048,576"
+    assert text == "SNAP-11: INSTALL_SNAPSHOT_REQ.data is 1,048,577 bytes; the limit is 1,048,576"
 
 
 def test_a_frame_over_the_limit_is_refused_before_it_is_sent() -> None:
