@@ -1,7 +1,7 @@
 """The space-time picture of a trace: a line per node, time going down, an arrow per message.
 
-`svg` draws it for a page, `page` as an HTML page of its own that scrolls below the nodes' names. Both hold everything
-they need, and are legible in light and dark.
+`svg` draws it for a page, `page` as an HTML page of its own that scrolls below the nodes' names. Both hold
+everything they need, and are legible in light and dark.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def svg(
     until: float | None = None,
     everything: bool = False,
 ) -> str:
-    """The picture as one SVG document. Heartbeats and the like are drawn as one, unless `everything` is asked for."""
+    """The picture as one SVG document.
+
+    Heartbeats and the like are drawn as one, unless `everything` is asked for.
+    """
     story = tell(records, since=since, until=until, everything=everything)
     drawing = _Drawing(story, title, with_head=True)
     return drawing.document()
@@ -57,7 +60,7 @@ def page(
     """The picture as an HTML page."""
     story = tell(records, since=since, until=until, everything=everything)
     drawing = _Drawing(story, "", with_head=False)
-    name = escape(title or "What the wire showed")
+    name = _escaped(title or "What the wire showed")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -95,15 +98,13 @@ class _Drawing:
         about = f"Nodes {nodes}; {len(self._story.rows)} rows from top to bottom in the order of time."
         shown_title = self._title or "Messages between nodes"
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {height}" width="{self._width}" '
-            f'height="{height}" role="img" aria-labelledby="t d" '
-            'font-family="ui-sans-serif, system-ui, -apple-system, sans-serif" font-size="12">',
-            f'<title id="t">{escape(shown_title)}</title><desc id="d">{escape(about)}</desc>',
+            _opening(self._width, height, 'role="img" aria-labelledby="t d" '),
+            f'<title id="t">{_escaped(shown_title)}</title><desc id="d">{_escaped(about)}</desc>',
             f"<style>{STYLE}</style>",
-            f'<rect class="bg" width="{self._width}" height="{height}" rx="8"/>',
+            _rect("bg", 0, 0, self._width, height, 8),
         ]
         if self._title:
-            parts.append(f'<text class="title" x="20" y="29">{escape(self._title)}</text>')
+            parts.append(_text("title", 20, 29, self._title))
         if self._with_head:
             parts += self._names_at(self._top - _HEAD - 12)
         parts += self._lines()
@@ -111,7 +112,7 @@ class _Drawing:
             parts += self._row(row, y)
         if self._story.left_out:
             text = f"… {self._story.left_out:,} more rows are not drawn"
-            parts.append(f'<text class="soft" x="{_GUTTER}" y="{self._bottom + 8}">{text}</text>')
+            parts.append(_text("soft", _GUTTER, self._bottom + 8, text))
         parts += legend.parts(self._bottom + 22)
         return "\n".join(parts) + "\n</svg>\n"
 
@@ -124,11 +125,7 @@ class _Drawing:
 
     def names(self) -> str:
         """The nodes' names alone, as wide as the picture."""
-        inner = "".join(self._names_at(6))
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {_HEAD + 8}" width="{self._width}" '
-            f'height="{_HEAD + 8}" font-family="ui-sans-serif, system-ui, sans-serif" font-size="12">{inner}</svg>'
-        )
+        return _opening(self._width, _HEAD + 8) + "".join(self._names_at(6)) + "</svg>"
 
     def _places(self) -> Iterator[int]:
         """Where the rows are: further apart where more time passes, but not in proportion."""
@@ -143,8 +140,8 @@ class _Drawing:
     def _names_at(self, y: int) -> Iterator[str]:
         for node, x in self._x.items():
             width = max(64, round(len(node) * 8) + 24)
-            yield f'<rect class="box" x="{x - width // 2}" y="{y}" width="{width}" height="{_HEAD - 6}" rx="6"/>'
-            yield f'<text class="name" x="{x}" y="{y + 19}">{escape(node)}</text>'
+            yield _rect("box", x - width // 2, y, width, _HEAD - 6, 6)
+            yield _text("name", x, y + 19, node)
 
     def _lines(self) -> Iterator[str]:
         """The nodes' lines, in pieces: one for each role."""
@@ -159,12 +156,12 @@ class _Drawing:
 
     def _piece(self, x: int, start: int, end: int, role: Role) -> str:
         if role in ("absent", "down", "paused"):
-            return f'<path class="{role}" d="M{x} {start}V{end}"/>'
+            return _path(role, f"M{x} {start}V{end}")
         width = 9 if role == "leader" else 7
-        return f'<rect class="{role}" x="{x - width / 2}" y="{start}" width="{width}" height="{max(0, end - start)}"/>'
+        return _rect(role, x - width / 2, start, width, max(0, end - start))
 
     def _row(self, row: Row, y: int) -> Iterator[str]:
-        yield f'<text class="time" x="{_GUTTER - 12}" y="{y + 4}">{row.time - self._zero:.3f}</text>'
+        yield _text("time", _GUTTER - 12, y + 4, f"{row.time - self._zero:.3f}")
         match row:
             case Arrow():
                 yield from self._arrow(row, y)
@@ -174,9 +171,9 @@ class _Drawing:
                 yield from self._chip(self._x[row.node], y, row.text, f"turn {row.tone}")
             case Note():
                 right = self._width - 16
-                yield f'<path class="rule {row.tone}" d="M{_GUTTER} {y}H{right}"/>'
+                yield _path(f"rule {row.tone}", f"M{_GUTTER} {y}H{right}")
                 middle = (_GUTTER + right) / 2
-                yield f'<text class="label middle {row.tone}" x="{middle}" y="{y + 4}">{escape(self._fit(row.text, 3))}</text>'
+                yield _text(f"label middle {row.tone}", middle, y + 4, self._fit(row.text, 3))
             case _:
                 pass
         for node, text in row.chips.items():
@@ -195,19 +192,19 @@ class _Drawing:
             x2, y2 = round((x1 + x2) / 2), y + _SLOPE / 2
         broken = "" if row.fate == "passed" else " broken"
         suffix = "" if row.fate == "passed" else f" · {row.fate}"
-        yield f'<g class="msg"><title>{escape(row.about)}</title>'
-        yield f'<path class="arrow {tone}{broken}" d="M{x1} {y}L{x2} {y2}"/>'
+        yield f'<g class="msg"><title>{_escaped(row.about)}</title>'
+        yield _path(f"arrow {tone}{broken}", f"M{x1} {y}L{x2} {y2}")
         if lost:
-            yield f'<path class="cross" d="M{x2 - 5} {y2 - 5}l10 10m0 -10l-10 10"/>'
+            yield _path("cross", f"M{x2 - 5} {y2 - 5}l10 10m0 -10l-10 10")
         else:
-            yield f'<path class="head {tone}" d="M{x2 + way} {y2}l{-9 * way} -5v10z"/>'
+            yield _path(f"head {tone}", f"M{x2 + way} {y2}l{-9 * way} -5v10z")
         clear = self._chip_room(row)
         middle = start + way * (self._lane + clear) / 2
         text = self._fit(row.text + suffix, 1, clear)
         slope = _SLOPE * abs(middle - start) / max(1, abs(end - start))
         angle = degrees(atan2(y2 - y, x2 - x1)) if way > 0 else degrees(atan2(y - y2, x1 - x2))
-        turned = f'transform="rotate({angle:.1f} {middle:.0f} {y + slope:.1f})"'
-        yield f'<text class="label middle {tone}" x="{middle:.0f}" y="{y + slope - 4.5:.1f}" {turned}>{escape(text)}</text></g>'
+        turned = f' transform="rotate({angle:.1f} {middle:.0f} {y + slope:.1f})"'
+        yield _text(f"label middle {tone}", middle, y + slope - 4.5, text, turned) + "</g>"
 
     def _chip_room(self, row: Arrow) -> float:
         """How much of the first lane the chip at the arrow's beginning takes."""
@@ -222,20 +219,45 @@ class _Drawing:
         fitted = self._fit(text, max(1.0, (right - left) / self._lane))
         half = max((right - left) / 2 + 40, len(fitted) * _CHARACTER / 2 + 16)
         middle = max((left + right) / 2, _GUTTER + half)
-        yield f'<rect class="band" x="{middle - half:.0f}" y="{y - 11}" width="{2 * half:.0f}" height="22" rx="11"/>'
-        yield f'<text class="label middle quiet inband" x="{middle:.0f}" y="{y + 4}">{escape(fitted)}</text>'
+        yield _rect("band", middle - half, y - 11, 2 * half, 22, 11)
+        yield _text("label middle quiet inband", middle, y + 4, fitted)
 
     def _chip(self, x: int, y: int, text: str, kind: str) -> Iterator[str]:
         width = round(len(text) * 6.6 + 16)
         left = min(max(_GUTTER, x - width // 2), self._width - width - 4)
-        yield f'<rect class="{kind}" x="{left}" y="{y - 10}" width="{width}" height="20" rx="10"/>'
-        yield f'<text class="{kind} words" x="{left + width / 2}" y="{y + 4}">{escape(text)}</text>'
+        yield _rect(kind, left, y - 10, width, 20, 10)
+        yield _text(f"{kind} words", left + width / 2, y + 4, text)
 
     def _fit(self, text: str, lanes: float, less: float = 0) -> str:
         """As much of the text as has room in so many lanes."""
         most = max(8, int((self._lane * lanes - 26 - less) / _CHARACTER))
-        text = "".join(c if c.isprintable() else "·" for c in text)
         return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _opening(width: int, height: int, more: str = "") -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" {more}'
+        'font-family="ui-sans-serif, system-ui, -apple-system, sans-serif" font-size="12">'
+    )
+
+
+def _text(kind: str, x: float, y: float, text: str, more: str = "") -> str:
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}"{more}>{_escaped(text)}</text>'
+
+
+def _rect(kind: str, x: float, y: float, width: float, height: float, radius: int = 0) -> str:
+    corners = f' rx="{radius}"' if radius else ""
+    return f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"{corners}/>'
+
+
+def _path(kind: str, path: str) -> str:
+    return f'<path class="{kind}" d="{path}"/>'
+
+
+def _escaped(text: str) -> str:
+    """For XML, without what it cannot hold or a reader cannot see."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "·" for c in text))
 
 
 class _Legend:
@@ -257,9 +279,11 @@ class _Legend:
         for (shape, kind, text), (x, y) in zip(self._items, self._places, strict=True):
             at = top + y
             if shape == "line":
-                yield f'<rect class="{kind}" x="{x}" y="{at - 3}" width="24" height="7"/>'
+                yield _rect(kind, x, at - 3, 24, 7)
             elif shape == "thin":
-                yield f'<path class="{kind}" d="M{x} {at}h24"/>'
+                yield _path(kind, f"M{x} {at}h24")
             else:
-                yield f'<path class="arrow {kind}" d="M{x} {at}h20"/><path class="head {kind}" d="M{x + 25} {at}l-9 -5v10z"/>'
-            yield f'<text class="soft" x="{x + 31}" y="{at + 4}">{text}</text>'
+                yield _path(f"arrow {kind}", f"M{x} {at}h20") + _path(
+                    f"head {kind}", f"M{x + 25} {at}l-9 -5v10z"
+                )
+            yield _text("soft", x + 31, at + 4, text)

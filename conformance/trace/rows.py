@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from conformance.trace.words import Tone
 
 type Role = str
-"""``follower``, ``prevote``, ``candidate``, ``leader``, ``paused``, ``down``, or ``absent`` before anything is known."""
+"""``follower``, ``prevote``, ``candidate``, ``leader``, ``paused``, ``down``, or ``absent`` before anything is
+known.
+"""
 
 
 @dataclass(slots=True)

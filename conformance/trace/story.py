@@ -1,7 +1,8 @@
 """What happened, told from records: messages as arrows, what they changed, and what may be said in one line.
 
-A story is what a picture shows. Roles and terms are those that the messages imply: who asks for votes is a candidate,
-whose AppendEntries is seen leads its term, and who answers follows. Commits are told when the leader announces them.
+A story is what a picture shows. Roles and terms are those that the messages imply: who asks for votes is a
+candidate, whose AppendEntries is seen leads its term, and who answers follows. Commits are told when the leader
+announces them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def tell(
 ) -> Story:
     """The story of the records between two times; what was before counts for what is known of the nodes.
 
-    Runs of heartbeats and gossip are told as one, and pings not at all, unless `everything` is asked for. Rows beyond `rows_max` are left out.
+    Runs of heartbeats and gossip are told as one, and pings not at all, unless `everything` is asked for. Rows
+    beyond `rows_max` are left out.
     """
     teller = _Teller()
     rows: list[Row] = []
