@@ -101,7 +101,7 @@ async def leader_counts_itself_when_it_is_durable(stage: Stage) -> None:
 
     given: n1 leads three; each of its syncs takes a second longer
     when: a client puts a value and n2 acknowledges it at once, n3 does not
-    expect: the client's answer only after the leader's own sync
+    expect: leader_commit and the client's answer only after the leader's own sync
     why: with n2 alone it is on one disk of three
     """
     launch = stage.launch(election_ms=round(4000 * stage.settings.scale), heartbeat_ms=100)
@@ -113,8 +113,10 @@ async def leader_counts_itself_when_it_is_durable(stage: Stage) -> None:
         watch = Watch()
         id = client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
         n2.acknowledge(await carries(troupe, n2, 2))
+        await n2.requests.hear("APPEND_ENTRIES_REQ", leader_commit=2)
+        watch.expect_waited("leader_commit 2")
         answer = await client.kv_answer(id)
-        watch.expect_waited("the commit")
+        watch.expect_waited("the client's answer")
     if not answer["ok"]:
         raise Unmet("$kv to answer ok", repr(answer))
 

@@ -63,7 +63,7 @@ async def same_candidate_is_granted_again(stage: Stage) -> None:
 async def lower_term_is_denied(stage: Stage) -> None:
     """No vote is given in a term that is over.
 
-    given: n1, a follower in term 5
+    given: n1, in term 5, restarted, which knows no leader and has voted for nobody
     when: n3 asks for its vote in term 4
     expect: VOTE_RESPONSE, term 5, vote_granted false
     why: a leader of an old term would be elected beside the present one
@@ -71,6 +71,7 @@ async def lower_term_is_denied(stage: Stage) -> None:
     troupe = await stage.troupe()
     n2, n3 = troupe.peers
     await troupe.follow(n2, term=5)
+    await troupe.restart()
     (await n3.ask(n3.request_vote(4, (9, 4), troupe.members))).expect(term=5, vote_granted=False)
 
 

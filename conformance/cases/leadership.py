@@ -148,8 +148,8 @@ async def acknowledgements_of_an_older_term_do_not_count(stage: Stage) -> None:
 async def match_index_never_falls(stage: Stage) -> None:
     """A late acknowledgement of less does not take back what was acknowledged.
 
-    given: n1 leads; n2 has acknowledged everything up to the no-op at index 6
-    when: an answer of n2 with match_index 2 arrives late
+    given: n1 leads; n2 has acknowledged everything up to the no-op at index 6, and of the next request the part up to 6
+    when: another answer to that request, with match_index 2, arrives late
     expect: AppendEntries to n2 goes on after index 6, and never below
     why: entries would be sent again for ever, and a commit index counted twice
     """
@@ -157,9 +157,13 @@ async def match_index_never_falls(stage: Stage) -> None:
     n2, _ = troupe.peers
     await troupe.follow(n2, entries(1, 1, 1, 1))
     await troupe.succeed()
-    noop = await carries(troupe, n2, 6)
-    n2.acknowledge(noop)
-    n2.answer(noop, success=True, match_index=2)
+    n2.acknowledge(await carries(troupe, n2, 6))
+    n2.lives = False
+    client = await troupe.client()
+    client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
+    sent = await carries(troupe, n2, 7)
+    for match in (6, 2):
+        n2.answer(sent, success=True, match_index=match)
     for heard in await heartbeats(troupe, n2):
         if heard["prev_log_index"] < 6:
             raise heard.unmet("prev_log_index 6", f"{heard['prev_log_index']}", "prev_log_index")
@@ -380,7 +384,7 @@ async def batches_stay_within_their_limit(stage: Stage) -> None:
     n2.answer(heard, success=False, match_index=0, conflict_index=2)
     n2.stored, n2.lives = 1, True
     while n2.stored < 6:
-        heard = await carries(troupe, n2, n2.stored + 1)
+        heard = await n2.requests.hear("APPEND_ENTRIES_REQ", where=lambda heard: bool(heard["entries"]))
         size = sum(len(entry.data) for entry in heard["entries"])
         if len(heard["entries"]) > 1 and size > 1_048_576:
             raise heard.unmet(

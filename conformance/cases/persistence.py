@@ -32,6 +32,31 @@ async def vote_survives(stage: Stage) -> None:
     (await n2.ask(n2.request_vote(4, (1, 1), troupe.members))).expect(term=4, vote_granted=True)
 
 
+@case("P-24", "PERSIST-1", "VOTE-2", "VOTE-7", harm=Harm.DURABILITY)
+async def leader_that_was_heard_frees_no_vote(stage: Stage) -> None:
+    """Neither following the leader it voted for nor giving way as a candidate takes a vote back from the disk.
+
+    given: n1 voted for n2 in term 3 and took its entries, was killed and started again; later it was a candidate, gave way
+        to n2 in the same term, was killed and started again
+    when: n3 asks for its vote in that term, each time
+    expect: denied, each time
+    why: in memory the known leader hides it; after a crash a second candidate wins the term
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2)
+    (await n2.ask(n2.request_vote(3, (1, 1), troupe.members))).expect(vote_granted=True)
+    troupe.term = 3
+    await troupe.replicate(n2, (1, 1), entries(3))
+    await troupe.restart()
+    (await n3.ask(n3.request_vote(3, (9, 3), troupe.members))).expect(vote_granted=False)
+    await troupe.awaken()
+    term = (await troupe.campaign())["n2"]["term"]
+    (await n2.ask(n2.append(term, (2, 3)))).expect(success=True, term=term)
+    await troupe.restart()
+    (await n3.ask(n3.request_vote(term, (9, term), troupe.members))).expect(vote_granted=False)
+
+
 @case("P-02", "PERSIST-1", "TERM-1", "TERM-4", harm=Harm.DURABILITY)
 async def told_term_survives(stage: Stage) -> None:
     """A term that any answer told is not forgotten.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from conformance.case import Harm, case
 from conformance.peer.troupe import entries
+from conformance.verdict import Unmet
 from conformance.wire.message import Entry
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ async def empty_append_at_the_start_succeeds(stage: Stage) -> None:
 async def lower_term_is_refused(stage: Stage) -> None:
     """AppendEntries of a term that is over is refused and changes nothing.
 
-    given: n1, a follower in term 5 whose log ends at (2, 5)
+    given: n1, in term 5, restarted, whose log ends at (2, 5); it knows no leader of term 5
     when: n3 sends an entry of term 4 after (1, 1)
     expect: success false, term 5; entry 2 of term 5 is still there
     why: a deposed leader would overwrite what its successor has committed
@@ -40,6 +41,7 @@ async def lower_term_is_refused(stage: Stage) -> None:
     troupe = await stage.troupe()
     n2, n3 = troupe.peers
     await troupe.follow(n2, entries(5))
+    await troupe.restart()
     (await n3.ask(n3.append(4, (1, 1), entries(4)))).expect(success=False, term=5)
     (await n2.ask(n2.append(5, (2, 5)))).expect(success=True, match_index=2)
 
@@ -162,6 +164,10 @@ async def commit_goes_no_further_than_what_was_compared(stage: Stage) -> None:
     await troupe.follow(n2, entries(1, 1, 1, 1), commit=1)
     (await n3.ask(n3.append(2, (2, 1), commit=5))).expect(success=True)
     await troupe.expect_status(commit_index=2)
+    await troupe.fence(n3)
+    status = await troupe.status()
+    if status["last_applied"] > 2:
+        raise Unmet("nothing beyond entry 2 to be applied", f"last_applied {status['last_applied']}")
 
 
 @case("R-10", "APPEND-5", capabilities=("introspect",))

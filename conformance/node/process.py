@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from conformance.node.contract import read_ready
+from conformance.node.pipes import Pipes
 from conformance.verdict import HarnessError, Unmet
 
 if TYPE_CHECKING:
@@ -26,13 +27,16 @@ STDOUT_MAX: Final = 65536
 class NodeProcess:
     """A started command: READY awaited, standard output watched, standard error kept in a file."""
 
-    def __init__(self, process: asyncio.subprocess.Process, errors: Path, description: Description) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, pipes: Pipes, errors: Path, description: Description
+    ) -> None:
         self.description = description
         self.errors = errors
         """The file with everything it wrote to standard error."""
         self.printed = b""
         """What came on standard output after READY: nothing, with a node that keeps LAUNCH-2."""
         self._process = process
+        self._pipes = pipes
         self._watch = asyncio.create_task(self._read_on())
 
     @classmethod
@@ -46,25 +50,28 @@ class NodeProcess:
         there is no such command.
         """
         errors = folder / "stderr.txt"
+        pipes = await Pipes.open(STDOUT_MAX)
         with _opened(errors) as stderr:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *command,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
+                    stdin=pipes.stdin,
+                    stdout=pipes.stdout,
                     stderr=stderr,
                     env=environment,
                     start_new_session=True,
-                    limit=STDOUT_MAX,
                 )
             except OSError as error:
+                pipes.close()
                 raise HarnessError(f"cannot start {command[0]!r}: {error.strerror}") from None
+        pipes.started()
         try:
-            description = await _await_ready(process, errors, ready_seconds)
+            description = await _await_ready(process, pipes.output, errors, ready_seconds)
         except BaseException:
             await _end_group(process)
+            pipes.close()
             raise
-        return cls(process, errors, description)
+        return cls(process, pipes, errors, description)
 
     @property
     def pid(self) -> int:
@@ -83,8 +90,7 @@ class NodeProcess:
 
     def close_input(self) -> None:
         """The end of its standard input (LAUNCH-4)."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._pipes.close_input()
 
     async def exited(self, seconds: float) -> int:
         """Its exit status. Raises `Unmet` when it still runs after so many seconds."""
@@ -99,6 +105,7 @@ class NodeProcess:
         left = await _end_group(self._process)
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
+        self._pipes.close()
         remarks: list[str] = []
         if left:
             remarks.append("it left other processes of its group behind")
@@ -111,8 +118,7 @@ class NodeProcess:
         return last_words(self.errors, lines)
 
     async def _read_on(self) -> None:
-        assert self._process.stdout is not None
-        while data := await self._process.stdout.read(STDOUT_MAX):
+        while data := await self._pipes.output.read(STDOUT_MAX):
             self.printed = (self.printed + data)[:STDOUT_MAX]
 
 
@@ -129,11 +135,12 @@ def last_words(errors: Path, lines: int = 8) -> list[str]:
     return []
 
 
-async def _await_ready(process: asyncio.subprocess.Process, errors: Path, seconds: float) -> Description:
-    assert process.stdout is not None
+async def _await_ready(
+    process: asyncio.subprocess.Process, output: asyncio.StreamReader, errors: Path, seconds: float
+) -> Description:
     try:
         async with asyncio.timeout(seconds):
-            line = await process.stdout.readline()
+            line = await output.readline()
             if not line:
                 status = await process.wait()
                 raise Unmet("a READY line", f"exit status {status}{_said(errors)}")
@@ -171,8 +178,6 @@ async def _end_group(process: asyncio.subprocess.Process) -> bool:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
     return orphans
 
 

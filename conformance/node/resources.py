@@ -10,11 +10,12 @@ from conformance.verdict import HarnessError
 
 def memory(pid: int) -> int:
     """Bytes of memory that the process has in use now (its resident set)."""
-    for line in _status(pid):
-        name, _, rest = line.partition(":")
-        if name == "VmRSS":
-            return int(rest.split()[0]) << 10
-    raise HarnessError(f"/proc/{pid}/status says nothing of VmRSS")
+    return _size(pid, "VmRSS")
+
+
+def peak(pid: int) -> int:
+    """The most bytes of memory that the process has ever had in use."""
+    return _size(pid, "VmHWM")
 
 
 def descriptors(pid: int) -> int:
@@ -25,8 +26,13 @@ def descriptors(pid: int) -> int:
         raise HarnessError(f"cannot read /proc/{pid}/fd: {error.strerror}") from None
 
 
-def _status(pid: int) -> list[str]:
+def _size(pid: int, wanted: str) -> int:
     try:
-        return Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise HarnessError(f"cannot read /proc/{pid}/status: {error.strerror}") from None
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if name == wanted:
+            return int(rest.split()[0]) << 10
+    raise HarnessError(f"/proc/{pid}/status says nothing of {wanted}")

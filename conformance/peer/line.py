@@ -64,6 +64,8 @@ class Inbox:
         self.all: list[Heard] = []
         """Everything that ever came, for a play that looks back."""
         self._waiting: deque[Heard] = deque()
+        self._passed: list[Heard] = []
+        """What came and was not what was waited for."""
         self._news = asyncio.Event()
         self._ended = ""
         self._patience = patience
@@ -85,6 +87,7 @@ class Inbox:
     def skip(self) -> None:
         """Passes over everything that has come so far."""
         self._waiting.clear()
+        self._passed.clear()
 
     async def hear(
         self,
@@ -109,14 +112,18 @@ class Inbox:
                     heard = await self._next(wanted, last)
                     if _fits(heard, kinds, fields) and (where is None or where(heard)):
                         return heard
+                    self._passed.append(heard)
                     if heard.message.kind not in HARMLESS:
                         last = heard
         except TimeoutError:
             raise self._unmet(wanted, f"nothing more on {self.name} for {bound:.1f} s", last) from None
 
     def nothing(self, *kinds: str, **fields: Any) -> None:
-        """Raises `Unmet` if such a message has come and was not passed over; use it after a fence."""
-        for heard in self._waiting:
+        """Raises `Unmet` if such a message has come since the last `skip`, but for those that a `hear` returned.
+
+        Use it after a fence.
+        """
+        for heard in (*self._passed, *self._waiting):
             if _fits(heard, kinds, fields):
                 raise heard.unmet(f"no {' or '.join(kinds)}", summary(heard.message))
 

@@ -1,0 +1,340 @@
+// Who is connected, and as whom? Hellos, pings, lanes, and the one connection that each frame belongs to.
+//
+// discovery.mjs says whom to dial; what comes after the hello goes to the `receive` callback.
+
+import { createServer, connect } from 'node:net';
+import { Fault, LIMITS, escaped, formatAddress, parseAddress } from './protocol.mjs';
+import { FrameReader } from './frames.mjs';
+import { TYPE_BY_ID, RAFT_REQUESTS, RAFT_RESPONSES, readHello, readMessage, writeHello, writeMessage } from './messages.mjs';
+
+const OUT_BYTES = 8 << 20; // a peer that leaves so much unread is not read from until it reads (MSG-10)
+const OUT_BYTES_MAX = 256 << 20; // and is closed beyond this
+const LINGER_MS = 500;
+const IN_USE_MS = 1000;
+const PING_EVERY_MS = 250;
+
+export const clock = () => performance.now(); // monotonic (ELECT-4)
+
+/** A connection: first a stranger, then `open` as the pair its hello announced. */
+export class Connection {
+  peer = null; // the hello, with node, store_id, boot_id, lane, member
+  state = 'stranger'; // stranger, deciding, open, closed
+  #reader = new FrameReader();
+  #unknown = new Set();
+  #pings = new Map(); // id to callback
+  #pingId = 0n;
+
+  constructor(network, socket, dialled) {
+    Object.assign(this, { network, socket, dialled });
+    this.heard = clock();
+    this.pinged = this.heard;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, LIMITS.pingDeadMs);
+    socket.on('data', (chunk) => this.#arrived(chunk));
+    socket.on('drain', () => this.#resume());
+    socket.on('end', () => this.close()); // FRAME-8: what arrived of a frame has no effect
+    socket.on('error', () => this.close());
+    socket.on('close', () => this.close());
+    this.timer = setTimeout(() => this.fail(new Fault('HELLO_TIMEOUT', 'HELLO-3', `no hello within ${LIMITS.helloMs} ms`)), LIMITS.helloMs);
+  }
+
+  get node() {
+    return this.peer?.node;
+  }
+
+  get whole() {
+    return !this.#reader.partial;
+  }
+
+  send(type, fields, name = '') {
+    this.write(writeMessage(type, name, fields));
+  }
+
+  write(bytes) {
+    if (this.state === 'closed') return;
+    this.socket.write(bytes);
+    if (this.socket.writableLength > OUT_BYTES_MAX) this.close();
+    else if (this.socket.writableLength > OUT_BYTES) this.socket.pause();
+  }
+
+  error({ code, rule, message }) {
+    this.network.log(`${this.node ?? this.socket.remoteAddress}: ${code} (${rule}) ${escaped(message)}`);
+    this.send('ERROR', { code, rule, text: message.slice(0, 1000) });
+  }
+
+  /** Says what was wrong and closes (ERROR-2). */
+  fail(fault) {
+    if (this.state === 'closed') return;
+    this.error(fault);
+    this.close(true);
+  }
+
+  close(politely = false) {
+    if (this.state === 'closed') return;
+    const { state } = this;
+    this.state = 'closed';
+    clearTimeout(this.timer);
+    if (politely) { // what is unread would make the kernel throw the last frame away, so it is read and dropped
+      this.socket.resume();
+      this.socket.end();
+      setTimeout(() => this.socket.destroy(), LINGER_MS).unref();
+    } else this.socket.destroy();
+    for (const answered of this.#pings.values()) answered(false);
+    this.network.closed(this, state === 'open');
+  }
+
+  /** Calls back once: true with the pong, false when the connection ends first. */
+  ping(answered = () => {}) {
+    this.pinged = clock();
+    this.#pingId += 1n;
+    this.#pings.set(this.#pingId, answered);
+    this.send('PING', { id: this.#pingId, pong: false });
+  }
+
+  #arrived(chunk) {
+    if (this.state === 'closed') return;
+    this.heard = clock();
+    this.#reader.push(chunk);
+    this.process();
+  }
+
+  #resume() {
+    this.socket.resume();
+    this.process();
+  }
+
+  /** Handles the frames that are there, until one closes the connection or has to be decided about first. */
+  process() {
+    try {
+      while (this.state === 'stranger' || this.state === 'open') {
+        if (this.socket.isPaused() && this.socket.writableLength > OUT_BYTES) return;
+        const frame = this.#reader.next(this.state === 'open' ? LIMITS.frameBytes : LIMITS.helloBytes);
+        if (!frame) return;
+        if (this.state === 'stranger') this.#hello(frame);
+        else this.#frame(frame);
+      }
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.fail(error);
+    }
+  }
+
+  #hello(frame) {
+    if (TYPE_BY_ID.get(frame.type)?.name === 'ERROR') { // a refusal is not answered (ERROR-1)
+      this.#logError(frame);
+      return this.close();
+    }
+    const hello = readHello(frame);
+    this.state = 'deciding';
+    this.network.meet(this, hello);
+  }
+
+  /** The hello was found good. */
+  open(hello) {
+    clearTimeout(this.timer);
+    this.peer = hello;
+    this.state = 'open';
+  }
+
+  #frame(frame) {
+    let message;
+    try {
+      message = readMessage(frame);
+    } catch (fault) {
+      if (!(fault instanceof Fault)) throw fault;
+      if (fault.code === 'UNKNOWN_FRAME_TYPE') { // FRAME-6: once per type and connection
+        if (this.#unknown.has(frame.type)) return;
+        this.#unknown.add(frame.type);
+      }
+      if (frame.type === 16) return; // nothing about an ERROR is answered (ERROR-1)
+      return this.error(fault); // PAYLOAD-2: no effect, and the connection stays
+    }
+    const { type } = message;
+    if ((type === 'PEER_LIST' || RAFT_REQUESTS.has(type) || RAFT_RESPONSES.has(type)) && frame.name !== this.node) {
+      throw new Fault('IDENTITY_CHANGED', 'HELLO-8', `a frame of ${escaped(frame.name, 64)} on the connection of ${this.node}`); // HELLO-8
+    }
+    switch (type) {
+      case 'HEARTBEAT': return; // FRAME-7
+      case 'ERROR': return this.#logError(frame, message);
+      case 'PING': return this.#pingFrame(message);
+      default: return this.network.receive(this, frame.name, message);
+    }
+  }
+
+  #pingFrame({ id, pong }) {
+    if (!pong) return this.send('PING', { id, pong: true }); // PEER-8
+    const answered = this.#pings.get(id);
+    this.#pings.delete(id);
+    answered?.(true);
+  }
+
+  #logError(frame, message) {
+    try {
+      const { code, rule, text } = message ?? readMessage(frame);
+      this.network.log(`${this.node ?? 'dialled'} says ${escaped(code, 40)} (${escaped(rule, 40)}): ${escaped(text)}`);
+    } catch {
+      // an ERROR that cannot be read has no effect either
+    }
+  }
+}
+
+export class Network {
+  connections = new Set();
+  #members = new Map(); // node id to {store, lostAt}: who said hello as a member (FORM-4)
+  #strangers = 0;
+
+  /**
+   * me: {node, store, boot, member}; cluster, size; clusterId() may be null; address() what I announce.
+   * up(conn), down(conn), receive(conn, name, message) and self(conn) are called.
+   */
+  constructor(options) {
+    Object.assign(this, options);
+  }
+
+  async listen(host, port) {
+    this.server = createServer((socket) => {
+      if (this.#strangers >= LIMITS.pendingHellos) return socket.destroy(); // a port scan costs nothing
+      this.#strangers += 1;
+      this.connections.add(new Connection(this, socket, false));
+    });
+    await new Promise((resolve, reject) => this.server.once('error', reject).listen(port, host, resolve));
+    this.pinging = setInterval(() => this.#pingIdle(), PING_EVERY_MS);
+    const bound = this.server.address();
+    return formatAddress(bound.address, bound.port);
+  }
+
+  close() {
+    clearInterval(this.pinging);
+    this.server?.close();
+    for (const conn of this.connections) conn.close();
+  }
+
+  /** Dials an address; the hello leaves at once, and nothing else before the answer (HELLO-2). */
+  dial({ host, port }) {
+    const conn = new Connection(this, connect({ host, port, autoSelectFamily: false }), true);
+    this.connections.add(conn);
+    conn.socket.once('connect', () => conn.write(this.#myHello('all')));
+    return conn;
+  }
+
+  #myHello(lane) {
+    const { me, cluster, size } = this;
+    return writeHello(me.node, {
+      version: 1n, cluster, cluster_id: this.clusterId() ?? undefined, store_id: me.store, boot_id: me.boot,
+      lane, address: this.address(), expected_size: size, member: me.member ? undefined : false,
+    });
+  }
+
+  opened() {
+    return [...this.connections].filter((conn) => conn.state === 'open');
+  }
+
+  // ----------------------------------------------------------------------------------------------- who may come in
+
+  /** Steps 4 to 7 of the hello's checks; the dialler checks the acceptor's in the same way. */
+  meet(conn, hello) {
+    const mine = this.clusterId();
+    const refuse = (code, rule, text) => {
+      throw new Fault(code, rule, text);
+    };
+    if (hello.cluster !== this.cluster) refuse('CLUSTER_MISMATCH', 'HELLO-4', `cluster '${hello.cluster.slice(0, 100)}'; expected '${this.cluster}'`);
+    if (mine && hello.cluster_id && hello.cluster_id !== mine) refuse('CLUSTER_MISMATCH', 'HELLO-4', `cluster id ${hello.cluster_id}; expected ${mine}`);
+    if (hello.boot_id === this.me.boot) { // HELLO-6
+      this.self(conn);
+      refuse('SELF_CONNECTION', 'HELLO-6', 'this is myself');
+    }
+    if (hello.node === this.me.node) refuse('NODE_ID_IN_USE', 'HELLO-6', `I am ${this.me.node}`);
+    if (hello.member && this.me.member && hello.expected_size !== this.size) refuse('SIZE_MISMATCH', 'HELLO-4', `expected_size ${hello.expected_size}; here it is ${this.size}`);
+    const earlier = this.opened().filter((other) => other.node === hello.node && other.peer.boot_id !== hello.boot_id);
+    if (earlier.length === 0) return this.#welcome(conn, hello);
+    this.#whoLives(earlier, (alive) => this.#decided(conn, hello, earlier, alive));
+  }
+
+  /** HELLO-7: a ping decides whether an earlier boot of the same node id is alive. */
+  #whoLives(earlier, decide) {
+    let open = earlier.length;
+    let done = false;
+    const finish = (alive) => {
+      if (done) return;
+      done = true;
+      clearTimeout(timer);
+      decide(alive);
+    };
+    const timer = setTimeout(() => finish(false), IN_USE_MS);
+    for (const conn of earlier) {
+      conn.ping((pong) => {
+        open -= 1;
+        if (pong) finish(true);
+        else if (open === 0) finish(false);
+      });
+    }
+  }
+
+  #decided(conn, hello, earlier, alive) {
+    if (conn.state !== 'deciding') return;
+    if (alive) return conn.fail(new Fault('NODE_ID_IN_USE', 'HELLO-7', `another living process is ${hello.node}`));
+    for (const old of earlier) old.close();
+    try {
+      this.meet(conn, hello); // meanwhile another may have come in
+    } catch (fault) {
+      conn.fail(fault);
+    }
+    conn.process();
+  }
+
+  #welcome(conn, hello) {
+    const { lane, boot_id: boot, node } = hello;
+    const alike = (old) => old.dialled === conn.dialled && old.node === node && old.peer.boot_id === boot && old.peer.lane === lane;
+    const replaced = this.opened().filter(alike);
+    if (!conn.dialled) {
+      this.#strangers -= 1;
+      conn.write(this.#myHello(lane)); // the acceptor repeats the lane
+    }
+    conn.open({ ...hello, store: hello.store_id, address: this.#seenAddress(conn, hello.address) });
+    if (hello.member) this.#members.set(node, { store: hello.store_id, lostAt: null });
+    this.up(conn);
+    for (const old of replaced) old.close(); // PEER-7
+  }
+
+  /** A wildcard host stands for where the connection came from (PEER-4). */
+  #seenAddress(conn, address) {
+    const at = parseAddress(address);
+    if (!at) return null;
+    const wild = at.host === '0.0.0.0' || /^[0:]+$/.test(at.host);
+    if (!wild) return address;
+    const { remoteAddress } = conn.socket; // undefined once the peer is gone
+    return remoteAddress ? formatAddress(remoteAddress.replace(/^::ffff:/, ''), at.port) : null;
+  }
+
+  closed(conn, wasOpen) {
+    this.connections.delete(conn);
+    if (!wasOpen && !conn.dialled) this.#strangers -= 1;
+    if (wasOpen) {
+      const member = this.#members.get(conn.node);
+      if (member && !this.opened().some((other) => other.node === conn.node)) member.lostAt = clock();
+    }
+    this.down(conn, wasOpen);
+  }
+
+  /** FORM-4: this server and the members that are connected, or were within 3 seconds, sorted. */
+  discovered(now, memoryMs = 3000) {
+    const list = [{ node: this.me.node, store: this.me.store }];
+    for (const [node, { store, lostAt }] of this.#members) {
+      if (lostAt === null || now - lostAt <= memoryMs) list.push({ node, store });
+      else this.#members.delete(node);
+    }
+    return list.sort((a, b) => (a.node < b.node ? -1 : 1));
+  }
+
+  /** PEER-9; a connection in the middle of a frame is left to TCP's keep-alive, for FRAME-2 forbids to give up on it. */
+  #pingIdle() {
+    const now = clock();
+    for (const conn of this.opened()) {
+      const silent = now - conn.heard;
+      if (silent >= LIMITS.pingDeadMs && conn.whole && !conn.socket.isPaused()) {
+        this.log(`${conn.node} is silent for ${Math.round(silent)} ms`);
+        conn.close();
+      } else if (silent >= LIMITS.pingIdleMs && now - conn.pinged >= LIMITS.pingIdleMs) conn.ping();
+    }
+  }
+}

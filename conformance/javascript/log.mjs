@@ -1,0 +1,345 @@
+// What does the disk remember, and is it true? One append-only file of checksummed batches, and a snapshot beside it.
+//
+//   batch    length u32 · CRC-32 of the payload u32 · CRC-32 of these eight bytes u32 · payload
+//   payload  msgpack: an array of records
+//   node     who keeps this directory; the first record, and only that
+//   state    term, vote and locked list, together (PERSIST-1)
+//   entries  the log from an index on; what stood there is removed by the same record (APPEND-3)
+//   snapshot the file that stands for all entries up to an index
+//
+// A batch is what one fdatasync made durable, so at most the last one can be torn, and a tear is visible: the file ends
+// within the batch, or a whole sector of it holds zeros. Anything else that does not add up is corruption (PERSIST-5).
+// Compaction writes a new file aside and renames it, so that no moment is without a whole log.
+
+import { createServer } from 'node:net';
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { decode, encode } from './msgpack.mjs';
+import { Entries } from './entries.mjs';
+import { isNodeId } from './protocol.mjs';
+import { readSnapshot, snapshotName, syncDirectory, writeWhole } from './snapshots.mjs';
+
+const HEAD = 12;
+const SECTOR = 512;
+const BATCH_BYTES = 8 << 20;
+
+/** The data directory cannot be used: exit status 78. The message names the file and the place (PERSIST-5). */
+export class Unusable extends Error {}
+
+// --------------------------------------------------------------------------------------------- records and bytes
+
+const pairOut = (server) => server && [server.node, server.store];
+const pairIn = (pair) => pair && { node: pair[0], store: pair[1] };
+
+const encodeRecord = (r) => {
+  switch (r.kind) {
+    case 'node': return ['node', 1n, r.node, r.store];
+    case 'state': return ['state', r.term, pairOut(r.votedFor), r.list && r.list.map(pairOut)];
+    case 'entries': return ['entries', r.from, r.entries.map((e) => [e.term, e.kind, e.data])];
+    case 'snapshot': return ['snapshot', r.index, r.term, r.cluster_id, r.members.map(pairOut), r.file, BigInt(r.size), BigInt(r.checksum)];
+    default: throw new Error(`no record is of kind ${r.kind}`);
+  }
+};
+
+const decodeRecord = ([kind, ...f]) => {
+  switch (kind) {
+    case 'node': return { kind, version: f[0], node: f[1], store: f[2] };
+    case 'state': return { kind, term: f[0], votedFor: pairIn(f[1]), list: f[2] && f[2].map(pairIn) };
+    case 'entries': return { kind, from: f[0], entries: f[1].map(([term, what, data]) => ({ term, kind: what, data: Buffer.from(data) })) };
+    case 'snapshot': return { kind, index: f[0], term: f[1], cluster_id: f[2], members: f[3].map(pairIn), file: f[4], size: Number(f[5]), checksum: Number(f[6]) };
+    default: throw new Error(`no record is of kind ${kind}`);
+  }
+};
+
+export function encodeBatch(records) {
+  const payload = encode(records.map(encodeRecord));
+  const head = Buffer.alloc(HEAD);
+  head.writeUInt32BE(payload.length, 0);
+  head.writeUInt32BE(crc32(payload), 4);
+  head.writeUInt32BE(crc32(head.subarray(0, 8)), 8);
+  return Buffer.concat([head, payload]);
+}
+
+/** Whether a sector of the file, as far as it lies between two offsets, holds only zeros. */
+function hasHole(bytes, from, to) {
+  for (let at = from; at < to; ) {
+    const end = Math.min(to, (Math.floor(at / SECTOR) + 1) * SECTOR);
+    if (bytes.subarray(at, end).every((byte) => byte === 0)) return true;
+    at = end;
+  }
+  return false;
+}
+
+/** Yields the records of a log and returns where it ends; what follows is a torn tail. Throws an Error with a place. */
+export function* readBatches(bytes) {
+  let at = 0;
+  while (at < bytes.length) {
+    if (bytes.length - at < HEAD) return at;
+    const whole = crc32(bytes.subarray(at, at + 8)) === bytes.readUInt32BE(at + 8);
+    if (!whole) {
+      if (bytes.subarray(at).every((byte) => byte === 0)) return at;
+      throw new Error(`offset ${at}: the head of a batch is corrupt`);
+    }
+    const end = at + HEAD + bytes.readUInt32BE(at);
+    if (end > bytes.length) return at;
+    const payload = bytes.subarray(at + HEAD, end);
+    if (crc32(payload) !== bytes.readUInt32BE(at + 4)) {
+      if (end === bytes.length && hasHole(bytes, at, end)) return at;
+      throw new Error(`offset ${at}: the checksum of a batch of ${end - at} bytes is wrong`);
+    }
+    try {
+      yield decode(payload).map(decodeRecord);
+    } catch (error) {
+      throw new Error(`offset ${at}: ${error.message}`);
+    }
+    at = end;
+  }
+  return at;
+}
+
+/** What a log says, record by record; the same for reading it and for knowing what to keep of it. */
+export class Memory {
+  node = null;
+  state = { kind: 'state', term: 0n, votedFor: null, list: null };
+  snapshot = null;
+  log = new Entries();
+
+  apply(record) {
+    if ((record.kind === 'node') !== (this.node === null)) throw new Error('the first record, and only that, names the node');
+    if (record.kind === 'node') this.node = record;
+    else if (record.kind === 'state') this.state = record;
+    else if (record.kind === 'snapshot') {
+      this.snapshot = record;
+      this.log.rebase(record.index, record.term);
+    } else {
+      const { base, last } = this.log;
+      if (record.from <= base || record.from > last + 1n) throw new Error(`entries from ${record.from} on; the log has ${base + 1n} to ${last}`);
+      this.log.replace(record.from, record.entries);
+    }
+  }
+
+  /** The batches of a log that says all this. */
+  *batches() {
+    yield [this.node, this.state, ...(this.snapshot ? [this.snapshot] : [])];
+    let from = this.log.base + 1n;
+    while (from <= this.log.last) {
+      const entries = this.log.batch(from, BATCH_BYTES, 10_000);
+      yield [{ kind: 'entries', from, entries }];
+      from += BigInt(entries.length);
+    }
+  }
+
+  durable(data) {
+    const { term, votedFor, list } = this.state;
+    return { term, votedFor, list, snapshot: this.snapshot && { ...this.snapshot, data }, entries: this.log };
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------- the lock
+
+/**
+ * Keeps other processes out of a directory. The kernel holds the lock, a socket in the abstract namespace of Linux
+ * named after the directory's device and inode: it cannot be stale, and ends with the process however that ends.
+ * Its limits: Linux only, and processes in other network namespaces (containers) that share the directory do not see it.
+ */
+async function lock(directory) {
+  const { dev, ino } = await stat(directory, { bigint: true });
+  const holder = createServer((socket) => socket.destroy());
+  await new Promise((resolve, reject) => {
+    holder.once('error', (error) => reject(error.code === 'EADDRINUSE' ? new Unusable(`${directory}: in use by another process`) : error));
+    holder.listen(`\0casty-js-${dev}-${ino}`, resolve);
+  });
+  holder.unref();
+  return holder;
+}
+
+// ---------------------------------------------------------------------------------------------------- the disk
+
+/**
+ * The durable state of one node. `node` is {node, store}, `durable` what raft.mjs begins with. write() and
+ * writeSnapshot() return at once; onDurable(seq) is called when that write and all before it are durable, onFailure(error)
+ * when a write failed, after which nothing is ever durable again (PERSIST-4).
+ */
+export class Disk {
+  onDurable = () => {};
+  onFailure = () => {};
+  #queue = [];
+  #busy = false;
+  #failed = false;
+
+  /** Opens or makes a directory. Without a node id, the one it remembers. Throws Unusable. */
+  static async open(path, nodeId) {
+    const disk = new Disk();
+    disk.directory = resolve(path);
+    try {
+      const made = await mkdir(disk.directory, { recursive: true });
+      for (let path = disk.directory; made && path.length >= made.length; path = dirname(path)) await syncDirectory(dirname(path));
+      disk.lock = await lock(disk.directory);
+      await disk.#recover(nodeId);
+    } catch (error) {
+      await disk.close();
+      if (error instanceof Unusable) throw error;
+      throw new Unusable(`${error.path ?? disk.directory}: ${error.message}`);
+    }
+    return disk;
+  }
+
+  async close() {
+    await this.file?.close();
+    if (this.lock) await new Promise((closed) => this.lock.close(closed));
+  }
+
+  async #recover(nodeId) {
+    this.path = join(this.directory, 'log');
+    const names = await readdir(this.directory);
+    for (const name of names.filter((n) => n.endsWith('.tmp'))) await unlink(join(this.directory, name)); // unfinished
+    if (!names.includes('log')) {
+      const others = names.filter((n) => !n.endsWith('.tmp'));
+      if (others.length) throw new Unusable(`${this.path}: missing, though the directory holds ${others[0]}`);
+      if (nodeId === null) throw new Unusable(`${this.path}: a new data directory needs a node id`);
+      const node = { kind: 'node', node: nodeId, store: randomBytes(16).toString('hex') }; // FORM-1
+      await writeWhole(this.directory, 'log', encodeBatch([node]));
+    }
+    this.file = await open(this.path, 'r+');
+    const bytes = await this.file.readFile();
+    const end = this.#replay(bytes);
+    const { node, snapshot } = this.memory;
+    if (!isNodeId(node.node)) throw new Unusable(`${this.path}: offset 0: no node id`);
+    if (nodeId !== null && node.node !== nodeId) throw new Unusable(`${this.path}: offset 0: belongs to node ${node.node}, not ${nodeId}`);
+    if (end < bytes.length) await this.file.truncate(end); // the torn tail of the last write
+    this.size = end;
+    await this.file.sync(); // PERSIST-6
+    await syncDirectory(this.directory);
+    let data = null;
+    if (snapshot) {
+      data = await readSnapshot(this.directory, snapshot).catch((error) => {
+        throw new Unusable(`${join(this.directory, snapshot.file)}: ${error.message}`);
+      });
+    }
+    await this.#sweep();
+    this.node = { node: node.node, store: node.store };
+    this.durable = this.memory.durable(data);
+  }
+
+  #replay(bytes) {
+    this.memory = new Memory();
+    const batches = readBatches(bytes);
+    for (;;) {
+      let step;
+      try {
+        step = batches.next();
+        for (const record of step.done ? [] : step.value) this.memory.apply(record);
+      } catch (error) {
+        throw new Unusable(`${this.path}: ${error.message}`);
+      }
+      if (!step.done) continue;
+      if (!this.memory.node) throw new Unusable(`${this.path}: offset 0: does not say whose it is`);
+      return step.value;
+    }
+  }
+
+  /** Removes snapshots that the log no longer refers to. */
+  async #sweep() {
+    for (const name of await readdir(this.directory)) {
+      if (name.startsWith('snapshot-') && name !== this.memory.snapshot?.file) await unlink(join(this.directory, name));
+    }
+  }
+
+  write(seq, record) {
+    this.#queue.push({ seq, record });
+    this.#work();
+  }
+
+  writeSnapshot(seq, meta, data) {
+    this.#queue.push({ seq, meta, data });
+    this.#work();
+  }
+
+  /** Does the writes in order, as many as wait with one fdatasync. */
+  async #work() {
+    if (this.#busy || this.#failed) return;
+    this.#busy = true;
+    try {
+      while (this.#queue.length) {
+        const job = this.#queue[0].data ? this.#queue.splice(0, 1) : this.#queue.splice(0, this.#together());
+        if (job[0].data) await this.#cut(job[0]);
+        else await this.#append(job.map(({ record }) => record));
+        this.onDurable(job.at(-1).seq);
+      }
+    } catch (error) {
+      this.#failed = true; // nothing is tried again: what the kernel did with the pages is unknown (PERSIST-4)
+      this.onFailure(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #together() {
+    let bytes = 0;
+    let n = 0;
+    while (n < this.#queue.length && !this.#queue[n].data && bytes < BATCH_BYTES) {
+      bytes += this.#queue[n].record.entries?.reduce((sum, e) => sum + e.data.length, 0) ?? 0;
+      n += 1;
+    }
+    return n;
+  }
+
+  async #append(records) {
+    const bytes = encodeBatch(records);
+    await this.#put(this.file, bytes, this.size);
+    await this.file.datasync();
+    this.size += bytes.length;
+    for (const record of records) this.memory.apply(record);
+  }
+
+  async #put(file, bytes, position) {
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+      if (bytesWritten === 0) throw new Error('nothing was written');
+      at += bytesWritten;
+    }
+  }
+
+  /** A snapshot and the log that refers to it: file, rename, directory, then a new log the same way (SNAP-4, SNAP-9). */
+  async #cut({ meta, data }) {
+    const file = snapshotName(meta);
+    await writeWhole(this.directory, file, data);
+    this.memory.apply({ ...meta, kind: 'snapshot', file, size: data.length, checksum: crc32(data) });
+    const aside = await open(`${this.path}.tmp`, 'w');
+    let size = 0;
+    for (const records of this.memory.batches()) {
+      const bytes = encodeBatch(records);
+      await this.#put(aside, bytes, size);
+      size += bytes.length;
+    }
+    await aside.sync();
+    await rename(`${this.path}.tmp`, this.path);
+    await syncDirectory(this.directory);
+    const old = this.file;
+    this.file = aside;
+    this.size = size;
+    await old.close();
+    await this.#sweep();
+  }
+}
+
+/** A node without a data directory: it remembers as long as its process lasts, under a store id of its own. */
+export class NoDisk {
+  onDurable = () => {};
+  onFailure = () => {};
+
+  constructor(nodeId) {
+    this.node = { node: nodeId, store: randomBytes(16).toString('hex') };
+    this.durable = new Memory().durable(null);
+  }
+
+  write(seq) {
+    setImmediate(() => this.onDurable(seq));
+  }
+
+  writeSnapshot(seq) {
+    this.write(seq);
+  }
+}

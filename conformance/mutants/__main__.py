@@ -1,0 +1,112 @@
+"""`python -m conformance.mutants`: plants every bug of the table and sees that the case it names finds it.
+
+    python -m conformance.mutants                     all of them, two at a time
+    python -m conformance.mutants --only 'vote-*'     some
+    python -m conformance.mutants --table FILE        also write who killed whom, as markdown
+    python -m conformance.mutants --benign            the harmless changes, through every scripted case
+
+Exit status 0: all were found (or, benign, none complained about). 1: some survived; they are listed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from conformance.case import Layer, load
+from conformance.mutants.mutant import Mutant
+from conformance.mutants.mutant import load as load_mutants
+from conformance.probe import time_scale
+from conformance.runner import perform
+from conformance.settings import Settings
+from conformance.verdict import Outcome, State
+
+CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the cases said of one mutant."""
+
+    mutant: Mutant
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+    @property
+    def wrong(self) -> list[Outcome]:
+        """Outcomes that are not as they should be: a killer that passed, or a benign change that did not."""
+        wanted = (State.FAIL, State.NONSTRICT) if self.mutant.killed_by else (State.PASS, State.SKIP)
+        return [outcome for outcome in self.outcomes if outcome.state not in wanted]
+
+
+def main() -> int:
+    """Runs the command line and returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="*", help="those whose name fits this pattern")
+    parser.add_argument("--benign", action="store_true")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--table", type=Path)
+    parsed = parser.parse_args()
+    chosen = [
+        mutant
+        for mutant in load_mutants()
+        if fnmatchcase(mutant.name, parsed.only) and parsed.benign is not bool(mutant.killed_by)
+    ]
+    scale = time_scale()
+    results: list[Result] = []
+    with ProcessPoolExecutor(parsed.jobs) as pool:
+        for result in pool.map(run, chosen, [scale] * len(chosen)):
+            results.append(result)
+            verdict = "SURVIVED" if result.wrong else ("killed" if result.mutant.killed_by else "harmless")
+            said = ", ".join(f"{outcome.case} {outcome.state}" for outcome in result.wrong or result.outcomes[:3])
+            print(f"{verdict:<9} {result.mutant.name:<40} {said}  {result.seconds:.1f}s", flush=True)
+    survivors = [result for result in results if result.wrong]
+    print(f"{len(results) - len(survivors)} of {len(results)} as they should be")
+    if parsed.table is not None:
+        parsed.table.write_text(_table(results), encoding="utf-8")
+    return 1 if survivors or not results else 0
+
+
+def run(mutant: Mutant, scale: float) -> Result:
+    """Plants one mutant and plays the cases that are to find it (all scripted ones, for a benign one)."""
+    cases = load()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="conformance-mutant-") as name:
+        folder = Path(name)
+        mutant.plant(folder)
+        settings = Settings(
+            command=("env", f"PYTHONPATH={folder}", sys.executable, "-P", "-m", "casty.cli", "node"),
+            impl=f"casty with {mutant.name}",
+            caps=CAPABILITIES,
+            out=folder / "results",
+            seed=mutant.name,
+            scale=scale,
+            expected_failures={},
+        )
+        ids = mutant.killed_by or [id for id, case in cases.items() if case.layer is Layer.SCRIPTED]
+        outcomes = tuple(perform(cases[id], settings) for id in ids)
+    return Result(mutant, outcomes, time.monotonic() - began)
+
+
+def _table(results: list[Result]) -> str:
+    lines = ["# Who kills whom", "", "| mutant | change | killed by |", "|---|---|---|"]
+    for result in results:
+        mutant = result.mutant
+        change = f"`{_short(mutant.find)}` → `{_short(mutant.replace)}`"
+        killers = ", ".join(f"{outcome.case} {outcome.state}" for outcome in result.outcomes[:4])
+        lines.append(f"| {mutant.name} | casty/{mutant.file}: {change} | {killers} |")
+    return "\n".join(lines) + "\n"
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:90]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
