@@ -2,6 +2,7 @@
 
     python -m conformance.mutants                     all of them, two at a time
     python -m conformance.mutants --only 'vote-*'     some
+    python -m conformance.mutants --sample 24         some, spread over all
     python -m conformance.mutants --table FILE        also write who killed whom, as markdown
     python -m conformance.mutants --benign            the harmless changes, through every scripted case
 
@@ -50,6 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="*", help="those whose name fits this pattern")
     parser.add_argument("--benign", action="store_true")
+    parser.add_argument("--sample", type=int, metavar="N", help="only so many of them, spread over the table")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--table", type=Path)
     parsed = parser.parse_args()
@@ -58,6 +60,8 @@ def main() -> int:
         for mutant in load_mutants()
         if fnmatchcase(mutant.name, parsed.only) and parsed.benign is not bool(mutant.killed_by)
     ]
+    if parsed.sample is not None and parsed.sample < len(chosen):
+        chosen = [chosen[at * len(chosen) // parsed.sample] for at in range(parsed.sample)]
     scale = time_scale()
     results: list[Result] = []
     with ProcessPoolExecutor(parsed.jobs) as pool:
