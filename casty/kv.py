@@ -6,6 +6,7 @@ Commands and results are the maps of `spec/launch.md`.
 from __future__ import annotations
 
 import hashlib
+from math import isnan
 from typing import Any, TypeGuard, cast
 
 import msgpack
@@ -56,6 +57,9 @@ def _check_scalar(name: str, value: object) -> None:
     if isinstance(value, int) and not _fits(value):
         msg = f"{name} {value} does not fit 64 bits"
         raise BadRequestError(msg)
+    if isinstance(value, float) and isnan(value):  # whose bytes are not the same on every processor
+        msg = f"{name} is NaN, which is no value here"
+        raise BadRequestError(msg)
 
 
 def _fits(number: int) -> bool:
@@ -64,6 +68,10 @@ def _fits(number: int) -> bool:
 
 def _is_map(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 class KeyValue:
@@ -111,8 +119,18 @@ class KeyValue:
         return msgpack.packb(sorted(self._data.items()))
 
     def restore(self, data: bytes) -> None:
-        """Becomes the state that gave this snapshot."""
-        self._data = dict(msgpack.unpackb(data))
+        """Becomes the state that gave this snapshot. Raises ValueError for bytes that no state gives."""
+        try:
+            pairs: Any = msgpack.unpackb(data)
+            if not _is_array(pairs):
+                raise TypeError(f"{type(pairs).__name__} is no array of pairs")
+            made: dict[str, Scalar] = dict(pairs)
+            for key, value in made.items():
+                checked({"op": "put", "key": key, "value": value})
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            msg = f"{len(data):,} bytes are no snapshot of a dictionary: {error}"
+            raise ValueError(msg) from error
+        self._data = made
 
     def digest(self) -> str:
         """SHA-256 of the snapshot: equal if, and only if, the states are."""
@@ -143,6 +161,9 @@ def _sum(before: Scalar, by: Scalar) -> int | float:
         raise BadRequestError(msg) from None
     if isinstance(after, int) and not _fits(after):
         msg = f"the sum {after} does not fit 64 bits"
+        raise BadRequestError(msg)
+    if isinstance(after, float) and isnan(after):
+        msg = f"{before} and {by} have no sum"
         raise BadRequestError(msg)
     return after
 

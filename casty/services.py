@@ -83,7 +83,7 @@ class Replica:
         return result, index, term
 
     def _apply(self, command: object) -> None:
-        """Another implementation may have appended it (KV-4): it is checked like a request, on every node alike."""
+        """Checked like a request, on every node alike: another implementation may have appended it (KV-4)."""
         result: Scalar | BadRequestError
         try:
             result = self.state.apply(checked(command))

@@ -1,4 +1,4 @@
-"""What a node is told: by the command line, else by a JSON file, else by the environment (spec LAUNCH-1)."""
+"""What a node is told: by the command line, else by the environment, else by a JSON file (spec LAUNCH-1)."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ class _Value(NamedTuple):
 def _gathered(arguments: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, _Value]:
     names = Settings.__dataclass_fields__
     found: dict[str, _Value] = {}
-    for name in names:
-        variable = f"CF_{name.upper()}"
-        if environment.get(variable):
-            found[name] = _Value(environment[variable], variable)
     path = arguments.config or environment.get("CF_CONFIG")
     if path:
         content = _object_in(Path(path))
         found |= {name: _Value(content[name], f"{path}: {name}") for name in names if name in content}
+    for name in names:
+        variable = f"CF_{name.upper()}"
+        if environment.get(variable):
+            found[name] = _Value(environment[variable], variable)
     for name, value in vars(arguments).items():
         if name in names and value is not None:
             found[name] = _Value(value, "--size" if name == "n" else f"--{name.replace('_', '-')}")

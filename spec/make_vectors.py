@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 SPEC = Path(__file__).resolve().parent
 sys.path.insert(0, str(SPEC))  # so that it runs from anywhere, and under any name
 
-from vectormaker import asking, broken_fields, broken_frames, broken_sense, frames, meeting, raft, values  # noqa: E402
+from vectormaker import (  # noqa: E402
+    asking,
+    broken_fields,
+    broken_frames,
+    broken_sense,
+    frames,
+    kv,
+    meeting,
+    raft,
+    values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +47,7 @@ GROUPS: tuple[Group, ...] = (
     broken_fields.FIELDS,
     broken_sense.RAFT,
     broken_sense.VALUES,
+    kv.KV,
 )
 
 RETIRED: frozenset[str] = frozenset()

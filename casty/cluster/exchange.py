@@ -12,7 +12,6 @@ from casty.cluster.replication import LogReplicationMixin
 from casty.cluster.snapshot import SnapshotMixin
 from casty.raft.events import Committed, Restored
 from casty.wire import _protocol as p
-from casty.wire.messages import ErrorFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,8 +104,8 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
 
     def _on_refusal(self, link: Link, frame: Frame) -> None:
         super()._on_refusal(link, frame)
-        said = self.wire.decode(frame)
-        if isinstance(said, ErrorFrame):
+        said = self._refusal_in(frame)
+        if said is not None:
             self._note_refusal(link, said.code, said.text)
 
     def link_fault(self, link: Link, fault: ProtocolError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from casty.cluster.address import parse_address
 from casty.errors import ProtocolError
 from casty.wire._protocol import PROTOCOL_VERSION
 
@@ -26,12 +27,19 @@ class Identity:
 
 
 def judge(hello: Hello, me: Identity, cluster_id: ClusterId | None) -> ProtocolError | None:
-    """Why this node will not talk to the sender of that hello; None if it will (spec HELLO-4, HELLO-6)."""
+    """Why this node will not talk to the sender of that hello; None if it will (spec HELLO-4 to HELLO-6)."""
     if hello.version != PROTOCOL_VERSION:
         text = (
             f"node {hello.node_id} speaks version {hello.version} of the protocol, this node {PROTOCOL_VERSION}"
         )
         return ProtocolError("VERSION_MISMATCH", "HELLO-4", text)
+    if hello.expected_size == 0:
+        text = f"node {hello.node_id} expects a cluster of nobody"
+        return ProtocolError("BAD_PAYLOAD", "HELLO-5", text)
+    try:
+        parse_address(hello.address)
+    except ValueError as error:
+        return ProtocolError("BAD_PAYLOAD", "HELLO-5", f"the address of node {hello.node_id}: {error}")
     if hello.cluster != me.cluster:
         text = f"node {hello.node_id} belongs to cluster {hello.cluster!r}, this node to {me.cluster!r}"
         return ProtocolError("CLUSTER_MISMATCH", "HELLO-4", text)

@@ -162,11 +162,18 @@ class PeerMixin(ClusterNode):
 
     def _on_refusal(self, link: Link, frame: Frame) -> None:
         """The other side will have none of this node, and says why. An ERROR is not answered (spec ERROR-1)."""
-        said = self.wire.decode(frame)
-        if isinstance(said, ErrorFrame):
-            where = link.dial.address if link.dial is not None else link.peer_host
-            logger.warning("%s refuses this node: %s", where, _shown(said))
+        said = self._refusal_in(frame)
+        where = link.dial.address if link.dial is not None else link.peer_host
+        logger.warning("%s refuses this node: %s", where, _shown(said) if said else "it does not say why")
         link.close()
+
+    def _refusal_in(self, frame: Frame) -> ErrorFrame | None:
+        """What an ERROR says, if it is well-formed."""
+        try:
+            said = self.wire.decode(frame)
+        except ProtocolError:
+            return None
+        return said if isinstance(said, ErrorFrame) else None
 
     def _contest(self, link: Link, hello: Hello, rivals: list[Link]) -> None:
         """Another process has this node id: it keeps it if it is alive (spec HELLO-7)."""
@@ -326,10 +333,7 @@ def _boot(link: Link) -> bytes:
 
 def _address(link: Link, hello: Hello) -> Address:
     """Where the node says it can be dialled; with a wildcard host, at the host it came from (spec PEER-4)."""
-    try:
-        address = parse_address(hello.address)
-    except ValueError as error:
-        raise ProtocolError("BAD_PAYLOAD", "HELLO-5", f"the hello's address: {error}") from error
+    address = parse_address(hello.address)  # `judge` has seen that it is one
     return Address(link.peer_host, address.port) if address.is_wildcard else address
 
 

@@ -60,7 +60,7 @@ class Switchboard:
         except ProtocolError as fault:
             if fault.code not in KEEPS_CONNECTION:
                 raise
-            self._complain(link, fault, about=fault.rule)
+            self._complain(link, fault, about=fault.rule, silently=frame.type == p.ERROR)
             if fault.rule == "PAYLOAD-6":
                 self._answer_ask(link, frame, fault)
 
@@ -77,9 +77,13 @@ class Switchboard:
         if kind != p.HEARTBEAT and about not in link.complaints:
             self._complain(link, ProtocolError("UNKNOWN_FRAME_TYPE", "FRAME-6", f"frame type {kind}"), about)
 
-    def _complain(self, link: Link, fault: ProtocolError, about: str) -> None:
-        """Answers with ERROR. The log has one line of each kind, however often a peer makes the mistake."""
+    def _complain(self, link: Link, fault: ProtocolError, about: str, *, silently: bool = False) -> None:
+        """Answers with ERROR, or with nothing to one of those (spec ERROR-1).
+
+        The log has one line of each kind, however often a peer makes the mistake.
+        """
         level = logging.DEBUG if about in link.complaints else logging.WARNING
         link.complaints.add(about)
         logger.log(level, "node %s: %s", link.node_id, fault)
-        link.send(self._wire.encode_error(fault))
+        if not silently:
+            link.send(self._wire.encode_error(fault))

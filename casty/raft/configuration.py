@@ -1,8 +1,8 @@
 """The cluster's configuration as the bytes of entry 1 (spec FORM-6), and what makes a member list valid.
 
 The codec of the wire checks the lists in messages by the same rule, on its own: the core imports nothing of it,
-so that it can be run, and proved wrong, by itself. Entry 1 is the one entry whose bytes are the core's and not its
-users'; msgpack is how the specification writes it, and as pure as the rest.
+so that it can be run, and proved wrong, by itself. Entry 1 is the one entry whose bytes are the core's and not
+its users'; msgpack is how the specification writes it, and as pure as the rest.
 """
 
 from __future__ import annotations

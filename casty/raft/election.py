@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casty.raft.events import Role
-from casty.raft.formation import Standing, ballot, is_listed, may_vote, standing
+from casty.raft.formation import Standing, ballot, may_vote, standing, why_unread
 from casty.raft.messages import (
     PreVoteRequest,
     PreVoteResponse,
@@ -151,13 +151,13 @@ def _is_none_of_ours(
     state: State, sender: ServerId, request: VoteRequest | PreVoteRequest, via: object
 ) -> bool:
     """Whether this election is not even answered: a stranger's (spec FORM-7), or to a FRESH server, any but
-    that of the list it discovered (spec FORM-4). Its term is not read."""
+    that of the list it discovered (spec FORM-12). Its term is not read."""
     if standing(state) is Standing.FRESH:
         return not may_vote(state, sender, request)
-    if is_listed(state, sender):
+    unread = why_unread(state, sender)
+    if unread is None:
         return False
-    text = f"{sender} is not on the member list of {state.me} ({standing(state)})"
-    state.refuse(sender, via, "NOT_A_MEMBER", "FORM-7", text)
+    state.refuse(sender, via, "NOT_A_MEMBER", *unread)
     return True
 
 

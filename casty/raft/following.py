@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from casty.raft.configuration import decode_configuration
-from casty.raft.formation import adopt_configuration, entry_one_misfit, is_listed, misfit
+from casty.raft.formation import adopt_configuration, misfit, why_unread
 from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotResponse
 from casty.raft.roles import adopt_term, follow
 from casty.raft.state import Incoming
@@ -15,16 +15,16 @@ from casty.raft.types import Configuration, EntryKind, Index, Snapshot
 if TYPE_CHECKING:
     from casty.raft.messages import InstallSnapshotRequest
     from casty.raft.state import State
-    from casty.raft.types import ServerId
+    from casty.raft.types import Entry, ServerId
 
 
 def on_leader_request(
     state: State, sender: ServerId, request: AppendEntriesRequest | InstallSnapshotRequest, via: object
 ) -> None:
-    """Reads a leader's request: who sent it (spec FORM-7), then its shape, then its term (spec TERM-1)."""
-    if not is_listed(state, sender):
-        text = f"{sender} is not on the member list of {state.me}"
-        state.refuse(sender, via, "NOT_A_MEMBER", "FORM-7", text)
+    """Reads a leader's request: who sent it (spec FORM-7, FORM-12), then its shape, then its term (TERM-1)."""
+    unread = why_unread(state, sender)
+    if unread is not None:
+        state.refuse(sender, via, "NOT_A_MEMBER", *unread)
         return
     flaw = _flaw(request)
     if flaw is not None:
@@ -64,12 +64,17 @@ def _on_append_request(state: State, sender: ServerId, request: AppendEntriesReq
 
 
 def _flaw(request: AppendEntriesRequest | InstallSnapshotRequest) -> tuple[str, str] | None:
-    """What no leader would send, with the rule it breaks (spec APPEND-9, FORM-8, SNAP-10)."""
+    """What no leader would send, with the rule it breaks (spec APPEND-9, FORM-8, SNAP-10, SNAP-11)."""
     if not isinstance(request, AppendEntriesRequest):
-        if request.last_included_term <= request.term:
-            return None
-        return "SNAP-10", f"a snapshot up to term {request.last_included_term} in a request of {request.term}"
+        if request.last_included_index == 0:
+            return "SNAP-11", "a snapshot that ends at index 0"
+        if request.last_included_term > request.term:
+            text = f"a snapshot up to term {request.last_included_term} in a request of {request.term}"
+            return "SNAP-10", text
+        return None
     term, index = request.prev_log_term, request.prev_log_index
+    if index == 0 and term != 0:
+        return "APPEND-9", f"index 0 with term {term}"
     for entry in request.entries:
         index = Index(index + 1)
         if not term <= entry.term <= request.term:
@@ -79,7 +84,21 @@ def _flaw(request: AppendEntriesRequest | InstallSnapshotRequest) -> tuple[str, 
             )
         if (entry.kind is EntryKind.MEMBERS) is not (index == 1):
             return "FORM-8", f"entry {index} is of kind {entry.kind}; members stand at 1 and nowhere else"
+        wrong = _flaw_in_data(entry)
+        if wrong is not None:
+            return "FORM-8", f"entry {index}: {wrong}"
         term = entry.term
+    return None
+
+
+def _flaw_in_data(entry: Entry) -> str | None:
+    if entry.kind is EntryKind.NOOP and entry.data:
+        return f"a no-op with {len(entry.data)} bytes of data"
+    if entry.kind is EntryKind.MEMBERS:
+        try:
+            decode_configuration(entry.data)
+        except ValueError as error:
+            return str(error)
     return None
 
 
@@ -127,7 +146,7 @@ def _objection(
         )
         return "COMMITTED_CONFLICT", "APPEND-6", text
     if at == 1:
-        why = entry_one_misfit(state, sender, data)
+        why = misfit(state, sender, decode_configuration(data))
         return ("BAD_FORMATION", "FORM-8", f"entry 1 does not fit {state.me}: {why}") if why else None
     return None
 
@@ -177,14 +196,14 @@ def _on_snapshot_request(state: State, sender: ServerId, request: InstallSnapsho
     if request.term < state.term or not _heed(state, sender, request, via):
         _answer_snapshot(state, sender, request, via, offset=0, installed=False)
         return
-    if request.last_included_index <= state.commit_index:
-        state.incoming = None
-        _answer_snapshot(state, sender, request, via, offset=request.size, installed=True)
-        return
     why = misfit(state, sender, Configuration(request.cluster_id, request.members))
     if why is not None:
         state.refuse(sender, via, "BAD_FORMATION", "FORM-8", f"a snapshot does not fit {state.me}: {why}")
         _answer_snapshot(state, sender, request, via, offset=0, installed=False)
+        return
+    if request.last_included_index <= state.commit_index:
+        state.incoming = None
+        _answer_snapshot(state, sender, request, via, offset=request.size, installed=True)
         return
     _assemble(state, sender, request, via)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from casty.raft.configuration import decode_configuration, is_member_list, sorted_members
+from casty.raft.configuration import is_member_list, sorted_members
 from casty.raft.events import Role
 from casty.raft.quorum import majority
 from casty.raft.roles import restart_election_timer
@@ -86,9 +86,18 @@ def may_vote(state: State, candidate: ServerId, request: VoteRequest | PreVoteRe
 
 
 def is_listed(state: State, sender: ServerId) -> bool:
-    """Whether a Raft message of this server is read at all (spec FORM-7)."""
+    """Whether a Raft message of this server is read at all (spec FORM-7, FORM-12)."""
     members = member_list(state)
-    return members is None or sender in members
+    return sender in (members if members is not None else state.discovered)
+
+
+def why_unread(state: State, sender: ServerId) -> tuple[str, str] | None:
+    """The rule and the reason why requests of this server are not read; None if they are."""
+    if is_listed(state, sender):
+        return None
+    if member_list(state) is None:
+        return "FORM-12", f"{sender} has not said hello to {state.me} as a member"
+    return "FORM-7", f"{sender} is not on the member list of {state.me} ({standing(state)})"
 
 
 def misfit(state: State, sender: ServerId, configuration: Configuration) -> str | None:
@@ -120,14 +129,6 @@ def adopt_configuration(state: State, configuration: Configuration) -> None:
         f"{state.me} is a learner: the cluster lists {state.me.node_id} with another store. "
         "It keeps a copy but has no vote",
     )
-
-
-def entry_one_misfit(state: State, sender: ServerId, data: bytes) -> str | None:
-    """Why entry 1 with this data cannot be taken; None if it can."""
-    try:
-        return misfit(state, sender, decode_configuration(data))
-    except ValueError as error:
-        return str(error)
 
 
 def discover(state: State, servers: frozenset[ServerId]) -> None:

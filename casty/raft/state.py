@@ -147,8 +147,8 @@ class State:
     def retract(self, first: Index) -> None:
         """Entries from `first` on are gone: acknowledgements of them that have not left shrink to what stays.
 
-        Such an entry may have been replaced before it was ever written, and what is acknowledged is durable (spec
-        APPEND-7).
+        Such an entry may have been replaced before it was ever written, and what is acknowledged is durable
+        (spec APPEND-7).
         """
         before = Index(first - 1)
         self.out.gated = [_for_at_most(before, outgoing) for outgoing in self.out.gated]

@@ -336,9 +336,9 @@ class MessageCodec:
         try:
             return self._values.decode(data)
         except SerializationError:
-            return self._fields_one_by_one(p.TYPE_NAMES[kind], data)
+            return self._fields_one_by_one(p.TYPE_NAMES[kind], _USERS_FIELD[kind], data)
 
-    def _fields_one_by_one(self, name: str, data: bytes) -> object:
+    def _fields_one_by_one(self, name: str, users: str, data: bytes) -> object:
         check_whole(name, data)
         if not is_packed_map(data):
             raise bad_payload("PAYLOAD-1", f"{name} is no map; expected a map of fields")
@@ -347,10 +347,11 @@ class MessageCodec:
             key = self._value(key_data)
             if type(key) is not str:
                 raise bad_payload("PAYLOAD-1", f"{name} has the key {shown(key)}; expected strs")
-            fields[key] = self._value(value_data)
+            fields[key] = self._value(value_data) if key == users else unpacked(name, value_data)
         return fields
 
 
+_USERS_FIELD: Final = {p.ASK_REQ: "message", p.ASK_RES: "value"}
 _U64_BYTES_MAX: Final = 9
 _LOOKUP_REQ: Final = Shape("LOOKUP_REQ")
 _LOOKUP_RES: Final = Shape("LOOKUP_RES")

@@ -130,7 +130,7 @@ def _append_entries_payload(message: AppendEntriesRequest) -> bytes:
 def _append_entries(data: bytes) -> AppendEntriesRequest:
     term, seq, prev_log_index, prev_log_term, rows, leader_commit = _APPEND_ENTRIES_REQ.read(data)
     entries: tuple[Entry, ...] = ()
-    if prev_log_index == 0 and prev_log_term != 0:
+    if not prev_log_index and prev_log_term:
         text = f"APPEND_ENTRIES_REQ.prev_log_term is {prev_log_term} where prev_log_index is 0; expected 0"
         raise bad_payload("APPEND-9", text)
     if rows:
@@ -276,6 +276,9 @@ def _chunk(data: bytes) -> InstallSnapshotRequest:
     if message.last_included_index == 0:
         text = "INSTALL_SNAPSHOT_REQ.last_included_index is 0; expected the index of an entry"
         raise bad_payload("SNAP-11", text)
+    if message.last_included_term > message.term:
+        text = f"INSTALL_SNAPSHOT_REQ.last_included_term is {message.last_included_term} in term {message.term}"
+        raise bad_payload("SNAP-10", text)
     if len(message.data) > p.CHUNK_BYTES_MAX:
         text = f"INSTALL_SNAPSHOT_REQ.data is {len(message.data):,} bytes; the limit is {p.CHUNK_BYTES_MAX:,}"
         raise bad_payload("SNAP-11", text)

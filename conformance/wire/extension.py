@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 import uuid
 from dataclasses import dataclass, field
 from types import NoneType
@@ -43,6 +44,9 @@ class Ref:
 
     node_id: str
     name: str
+
+
+_NODE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def built(code: int, body: Any) -> Any:
@@ -128,7 +132,10 @@ def _dataclass(body: object) -> Dataclass:
 
 
 def _ref(body: object) -> Ref:
-    return Ref(*_items(body, "array [node_id, name] of two strs", (str,), (str,)))
+    node_id, name = _items(body, "array [node_id, name] of two strs", (str,), (str,))
+    if _NODE_ID.fullmatch(node_id) is None or not name:
+        raise Misfit("a node id and the name of an actor", f"[{shown(node_id)}, {shown(name)}]")
+    return Ref(node_id, name)
 
 
 def _enum(body: object) -> EnumMember:
@@ -140,10 +147,15 @@ def _set(body: object) -> frozenset[Any]:
     for element in elements:
         if not is_hashable(element):
             raise Misfit("elements that cannot change", shown(element))
-    found = frozenset(elements)
-    if len(found) != len(elements):
-        raise Misfit("no element twice", f"{len(elements)} elements, {len(found)} of them distinct")
-    return found
+    if (distinct := count_of_distinct(elements)) != len(elements):
+        raise Misfit("no element twice", f"{len(elements)} elements, {distinct} of them distinct")
+    return frozenset(elements)
+
+
+def count_of_distinct(values: list[Any]) -> int:
+    """How many different keys or elements: 1, 1.0 and true are one, and NaN is equal to itself (VALUE-6)."""
+    nans = sum(type(value) is float and value != value for value in values)
+    return len(set(values)) - max(0, nans - 1)
 
 
 def is_hashable(value: object) -> bool:

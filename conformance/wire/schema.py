@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from conformance._protocol import NUMBER_MAX, SHAPES, STRUCT_FORMS, STRUCTS, Field
 from conformance.wire.problem import PayloadError, Stage, joined, shown
 from conformance.wire.record import Configuration, Entry, Peer, Server
-from conformance.wire.value import unpack
+from conformance.wire.value import faults_of_unread, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +71,10 @@ class Fields:
             self.add(path, node, rule, f"a map of {', '.join(field.name for field in fields)}", described(node))
             return {}
         present = self._keys(node, path)
+        known = {field.name for field in fields}
+        for name, value in present.items():
+            if name not in known and value.level:
+                self._unread(joined(path, name), value)
         found: dict[str, Any] = {}
         for field in fields:
             here = joined(path, field.name)
@@ -91,6 +95,13 @@ class Fields:
                 self.add(path, key, "PAYLOAD-1", "a str as a key", described(key))
                 self.stage = stage
         return present
+
+    def _unread(self, path: str, node: Node) -> None:
+        """A field that nobody knows is ignored, but not whatever it is."""
+        stage, self.stage = self.stage, "msgpack"
+        for rule, at, expected in faults_of_unread(self.data, node):
+            self.add(path, at, rule, expected, described(at))
+        self.stage = stage
 
     def _field(self, node: Node, field: Field, path: str) -> Any:
         self.nodes[path] = node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from conformance._protocol import MEMBERS_MAX, PROTOCOL_VERSION
+from conformance._protocol import CHUNK_BYTES_MAX, MEMBERS_MAX, PROTOCOL_VERSION
 from conformance.wire.packed import PackedError, read
 from conformance.wire.problem import extended, joined
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conformance.wire.schema import Fields
 
 _NODE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_ADDRESS = re.compile(r"(?P<host>\[[^\s\]]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
 
 
 def is_node_id(text: str) -> bool:
@@ -28,7 +29,7 @@ def judge(kind: str, name: str, message: Mapping[str, Any], fields: Fields) -> N
     fields.stage = "value"
     match kind:
         case "PEER_LIST.hello":
-            _hello(name, fields)
+            _hello(name, message, fields)
         case "ASK_RES":
             _answer(message, fields)
         case "VOTE_REQUEST" | "PRE_VOTE_REQUEST":
@@ -66,7 +67,19 @@ def configuration(data: bytes, start: int, end: int, fields: Fields, path: str) 
     return found
 
 
-def _hello(name: str, fields: Fields) -> None:
+def is_address(text: str) -> bool:
+    """Whether a node could be dialled there: host:port or [v6]:port (HELLO-5)."""
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and 0 < int(found["port"]) < 65_536 and len(found["host"].encode()) <= 255
+
+
+def _hello(name: str, message: Mapping[str, Any], fields: Fields) -> None:
+    if not is_address(message["address"]):
+        fields.add(
+            "address", fields.nodes["address"], "HELLO-5", "host:port or [v6]:port", ascii(message["address"])
+        )
+    if message["expected_size"] == 0:
+        fields.add("expected_size", fields.nodes["expected_size"], "HELLO-5", "at least 1", "0")
     if not is_node_id(name):
         node = fields.nodes[""]
         expected = "a frame name of the form [A-Za-z0-9._:-]{1,64}, the sender's node id"
@@ -97,6 +110,8 @@ def _members(members: Sequence[Server], fields: Fields, path: str) -> None:
 
 def _entries(message: Mapping[str, Any], fields: Fields) -> None:
     term: int = message["prev_log_term"]
+    if message["prev_log_index"] == 0 and term != 0:
+        fields.add("prev_log_term", fields.nodes["prev_log_term"], "APPEND-9", "term 0 at index 0", str(term))
     entries: Sequence[Entry] = message["entries"]
     for at, entry in enumerate(entries):
         path = f"entries[{at}]"
@@ -117,7 +132,7 @@ def _entry(index: int, entry: Entry, fields: Fields, path: str) -> None:
         fields.add(f"{path}.kind", fields.nodes[f"{path}.kind"], "FORM-8", expected, entry.kind)
     data = fields.nodes[f"{path}.data"]
     if entry.kind == "noop" and entry.data:
-        fields.add(f"{path}.data", data, "PAYLOAD-2", "no data in a noop", f"{len(entry.data):,} bytes")
+        fields.add(f"{path}.data", data, "FORM-8", "no data in a noop", f"{len(entry.data):,} bytes")
     if entry.kind == "members":
         configuration(fields.data, data.body_start, data.end, fields, f"{path}.data")
 
@@ -128,3 +143,8 @@ def _snapshot(message: Mapping[str, Any], fields: Fields) -> None:
         node = fields.nodes["last_included_term"]
         expected = f"a term of at most {message['term']}, the request's"
         fields.add("last_included_term", node, "SNAP-10", expected, str(message["last_included_term"]))
+    if message["last_included_index"] == 0:
+        fields.add("last_included_index", fields.nodes["last_included_index"], "SNAP-11", "at least 1", "0")
+    if (length := len(message["data"])) > CHUNK_BYTES_MAX:
+        expected = f"at most {CHUNK_BYTES_MAX:,} bytes"
+        fields.add("data", fields.nodes["data"], "SNAP-11", expected, f"{length:,} bytes")

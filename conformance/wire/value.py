@@ -9,8 +9,8 @@
 | dataclass, enum, ref | `Dataclass`, `EnumMember`, `Ref` |
 
 Nothing is looked up and nothing constructed that a peer named (VALUE-2): which types a node admits is its own
-affair. In a dict and a set, 1, 1.0 and true are one and the same: a value that tells them apart there is not
-read as it was meant.
+affair. In a map and a set, 1, 1.0 and true are one and the same: a value that tells them apart there is refused
+(VALUE-6).
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from conformance._protocol import EXT_NAMES, EXT_RAW
+from conformance._protocol import DEPTH_MAX, EXT_NAMES, EXT_RAW
 from conformance.wire import packing
 from conformance.wire.clock import DateTime, Time
-from conformance.wire.extension import Dataclass, EnumMember, Ref, built, is_hashable, lowered
+from conformance.wire.extension import (
+    Dataclass,
+    EnumMember,
+    Ref,
+    built,
+    count_of_distinct,
+    is_hashable,
+    lowered,
+)
 from conformance.wire.packed import Node, PackedError, TooDeep, key_label, read
 from conformance.wire.problem import Label, Misfit, PayloadError, extended, joined, shown
 
@@ -72,6 +80,28 @@ class _Step:
 def _is_packed(code: int) -> bool:
     """Whether the bodies of this code are msgpack."""
     return code in EXT_NAMES and code not in EXT_RAW
+
+
+def faults_of_unread(data: bytes, node: Node) -> Iterator[tuple[str, Node, str]]:
+    """What is wrong with a value that is not read, as in an unknown field: rule, place and what was expected.
+
+    Keys that no map can have everywhere (PAYLOAD-1); depth, in bodies of extension values, too (PAYLOAD-6).
+    """
+    todo = [node]
+    while todo:
+        at = todo.pop()
+        todo += at.children
+        if at.kind == "map":
+            for key, _ in at.pairs:
+                if key.kind in ("array", "map"):
+                    yield "PAYLOAD-1", key, "a key that is no array or map"
+        if at.kind == "ext" and _is_packed(at.code):
+            try:
+                todo.append(read(data, at.body_start, at.end, at.level))
+            except TooDeep:
+                yield "PAYLOAD-6", at, f"at most {DEPTH_MAX} levels"
+            except PackedError:
+                pass  # nobody asked what it says
 
 
 class _Reading:
@@ -136,6 +166,10 @@ class _Reading:
                 expected = "a key that is no list, map or set, and holds none"
                 self._add(child, "BAD_MESSAGE", "VALUE-1", expected, shown(child.value))
                 return _BROKEN
+        others = [key for key in values[::2] if type(key) is not str and type(key) is not bytes]
+        if count_of_distinct(others) != len(others):
+            self._add(step, "BAD_MESSAGE", "VALUE-6", "no key that is equal to another", "one that is")
+            return _BROKEN
         return dict(zip(values[::2], values[1::2], strict=True))
 
     def _extension(self, step: _Step) -> Any:

@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def dissector(protocol: Protocol) -> str:
-    """The whole script: the tables of the specification, and the code that is the same for every version of it."""
+    """The whole script: the tables of the specification, and the code that is the same for all versions."""
     tables = "\n".join(_tables(protocol))
     return _SCRIPT.read_text().replace("--@TABLES@", tables)
 

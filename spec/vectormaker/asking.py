@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from vectormaker.bytes import NIL, TRUE, Value, array, extension, fields, mapping, text, uint
+from vectormaker.bytes import (
+    NIL,
+    TRUE,
+    Value,
+    array,
+    deep_tuple,
+    extension,
+    fields,
+    mapping,
+    nested,
+    text,
+    uint,
+    unread,
+)
 from vectormaker.vector import Group, valid
 
 
@@ -72,6 +85,22 @@ ASKING = Group(
             "PAYLOAD-1",
             "VALUE-2",
             canonical=False,
+        ),
+        valid(
+            "ASK-DEEP",
+            5,
+            "counter",
+            unread(fields(id=uint(6), message=nested(255))),
+            "The message's levels and the payload's are 256",
+            "PAYLOAD-6",
+        ),
+        valid(
+            "ASK-DEEP-BODY",
+            5,
+            "counter",
+            unread(fields(id=uint(7), message=array(deep_tuple(254)))),
+            "The body of an extension value counts",
+            "PAYLOAD-6",
         ),
         valid("ANSWER-VALUE", 6, "", fields(id=uint(1), value=uint(42)), "The reply", "MSG-3"),
         valid("ANSWER-NIL", 6, "", fields(id=uint(1), value=NIL), "nil is a reply", "MSG-3"),

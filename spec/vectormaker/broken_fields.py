@@ -173,7 +173,8 @@ def _all() -> Iterator[dict[str, Any]]:
         more = {"form": "hello", "connection": "close"} if name == "HELLO" else {"connection": "keep"}
         for id, payload, comment, rule in _broken(f"BAD-{name}", good):
             wire = frame(type, "n1", payload)
-            yield invalid(id, wire, comment, rule, stage="schema", error="BAD_PAYLOAD", **more)
+            error = () if name == "ERROR" else "BAD_PAYLOAD"
+            yield invalid(id, wire, comment, rule, stage="schema", error=error, **more)
 
 
 def _broken(name: str, good: Good) -> Iterator[tuple[str, Value, str, str]]:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from vectormaker.bytes import FALSE, NIL, TRUE, Value, array, fields, frame, raw, uint
+from vectormaker.bytes import (
+    FALSE,
+    NIL,
+    TRUE,
+    Value,
+    array,
+    deep_tuple,
+    fields,
+    frame,
+    mapping,
+    nested,
+    raw,
+    text,
+    uint,
+)
 from vectormaker.meeting import hello_fields
-from vectormaker.values import nested
 from vectormaker.vector import Group, invalid
 
 PING = fields(id=uint(7), pong=FALSE)
@@ -154,9 +167,40 @@ MSGPACK = Group(
             "DEEP-UNKNOWN", pinging(x=nested(256)), "256 levels in an unknown field are 257", "PAYLOAD-6"
         ),
         no_msgpack(
-            "DEEP-ASK", fields(id=uint(1), message=nested(256)).wire, "And in an ask", "PAYLOAD-6", type=5
+            "DEEP-UNKNOWN-BODY",
+            pinging(x=deep_tuple(256)),
+            "So are 256 in the bodies of extension values there",
+            "PAYLOAD-6",
+        ),
+        *(
+            no_msgpack(
+                f"DEEP-ASK{name}",
+                fields(id=uint(1), message=message).wire,
+                comment,
+                "PAYLOAD-6",
+                "MSG-3",
+                type=5,
+                error=("BAD_PAYLOAD", "BAD_MESSAGE"),
+            )
+            for name, message, comment in (
+                ("", nested(256), "And in an ask, which may be answered as well"),
+                ("-BODY", deep_tuple(256), "Through the bodies of extension values"),
+            )
         ),
         no_msgpack("ARRAY-KEY", b"\x81\x90\x01", "A key that no map can have everywhere", "PAYLOAD-1"),
+        no_msgpack(
+            "ARRAY-KEY-WITHIN",
+            pinging(x=array(mapping((array(), NIL)))),
+            "The same deep in an unknown field",
+            "PAYLOAD-1",
+        ),
+        no_msgpack(
+            "ARRAY-KEY-ASK",
+            fields(id=uint(1), message=NIL, x=mapping((mapping(), NIL))).wire,
+            "In an unknown field of an ask: its message is all right",
+            "PAYLOAD-1",
+            type=5,
+        ),
     ),
 )
 
@@ -180,6 +224,17 @@ FIRST = Group(
             "UNKNOWN-TYPE", frame(99, "", NIL), "Something nobody knows", "HELLO-1", "schema", "HELLO_EXPECTED"
         ),
         first("HEARTBEAT", frame(9, "", NIL), "Even the legacy type", "HELLO-1", "schema", "HELLO_EXPECTED"),
+        invalid(
+            "BAD-FIRST-ERROR",
+            frame(16, "", fields(code=text("X"), rule=text("X-1"), text=text("x"))),
+            "An ERROR before the hello is logged, and not answered",
+            "HELLO-1",
+            "ERROR-1",
+            stage="schema",
+            error=(),
+            connection="close",
+            form="hello",
+        ),
         first("HTTP", b"GET / HTTP/1.1\r\n\r\n", "A browser", "HELLO-3", "frame", "FRAME_TOO_LARGE")
         | {"limit": 4096},
         first(
@@ -213,6 +268,33 @@ FIRST = Group(
         first("NO-MSGPACK", frame(4, "n1", raw(b"\xc1")), "No msgpack", "HELLO-5", "msgpack", "BAD_PAYLOAD"),
         first(
             "NO-STORE", strange_hello(store_id=None), "A field is missing", "HELLO-5", "schema", "BAD_PAYLOAD"
+        ),
+        *(
+            first(
+                f"ADDRESS-{why}",
+                strange_hello(address=text(address)),
+                f"Nobody can be dialled there ({why.lower()})",
+                "HELLO-5",
+                "semantic",
+                "BAD_PAYLOAD",
+            )
+            for why, address in (
+                ("EMPTY", ""),
+                ("HOST", ":8001"),
+                ("PORT", "10.0.0.1"),
+                ("ZERO", "10.0.0.1:0"),
+                ("LARGE", "10.0.0.1:65536"),
+                ("BRACKETS", "::1:8001"),
+                ("SPACE", "10.0.0.1 :8001"),
+            )
+        ),
+        first(
+            "SIZE-ZERO",
+            strange_hello(expected_size=uint(0)),
+            "A cluster of nobody",
+            "HELLO-5",
+            "semantic",
+            "BAD_PAYLOAD",
         ),
         *(
             first(

@@ -21,7 +21,8 @@ from vectormaker.bytes import (
     text,
     uint,
 )
-from vectormaker.raft import COMMAND, FIRST, append, ballot, chunk, entry, server
+from vectormaker.meeting import CLUSTER
+from vectormaker.raft import COMMAND, CONFIGURATION, FIRST, MEMBERS, append, ballot, chunk, entry, server
 from vectormaker.values import enum, moment
 from vectormaker.vector import Group, invalid
 
@@ -39,10 +40,33 @@ def mistyped(id: str, type: int, payload: Value, comment: str, *rules: str) -> A
 
 
 def members(id: str, comment: str, *servers: Value) -> Any:
-    return senseless(f"MEMBERS-{id}", 7, ballot(members=array(*servers)), comment, "FORM-4")
+    return senseless(f"MEMBERS-{id}", 7, ballot(members=array(*servers)), comment, "PAYLOAD-3", "FORM-4")
 
 
 TOO_MANY = tuple(server(f"n{number:02}", number) for number in range(65))
+
+CONFIGURATIONS = (
+    ("EMPTY", b"", "no bytes", ()),
+    ("NO-MSGPACK", b"\xc1", "no msgpack", ()),
+    ("TRAILING", CONFIGURATION.wire + b"\xc0", "and nothing else", ()),
+    ("ARRAY", array(CLUSTER, MEMBERS).wire, "an array of the fields", ()),
+    ("NO-CLUSTER", fields(members=MEMBERS).wire, "no cluster id", ()),
+    ("CLUSTER-SHORT", fields(cluster_id=binary(b"c" * 15), members=MEMBERS).wire, "a short cluster id", ()),
+    ("NO-MEMBERS", fields(cluster_id=CLUSTER).wire, "no members", ()),
+    ("NOBODY", fields(cluster_id=CLUSTER, members=array()).wire, "nobody", ("PAYLOAD-3",)),
+    (
+        "UNSORTED",
+        fields(cluster_id=CLUSTER, members=array(server("n2", 2), server("n1", 1))).wire,
+        "not in the order of their bytes",
+        ("PAYLOAD-3",),
+    ),
+    (
+        "NODE-ID",
+        fields(cluster_id=CLUSTER, members=array(server("n/1", 1))).wire,
+        "an id that no node can have",
+        ("PAYLOAD-3",),
+    ),
+)
 
 RAFT = Group(
     "invalid/raft.json",
@@ -71,19 +95,48 @@ RAFT = Group(
             "An array holds its fields and no more",
             "PAYLOAD-2",
         ),
-        senseless("MEMBERS-PRE-VOTE", 18, ballot(members=array()), "Nobody, in a pre-vote", "FORM-4"),
+        senseless("MEMBERS-PRE-VOTE", 18, ballot(members=array()), "Nobody, in a pre-vote", "PAYLOAD-3"),
         senseless(
             "MEMBERS-SNAPSHOT",
             14,
             chunk(b"", 0, done=False, members=array()),
             "Nobody, in a snapshot",
-            "FORM-6",
+            "PAYLOAD-3",
         ),
         senseless(
             "ENTRIES-FALL", 12, append(entry(5, "noop"), entry(4, "noop")), "Terms that fall", "APPEND-9"
         ),
         senseless("ENTRIES-START", 12, append(entry(3, "noop")), "A term below prev_log_term", "APPEND-9"),
         senseless("ENTRIES-FUTURE", 12, append(entry(6, "noop")), "A term above the request's", "APPEND-9"),
+        senseless(
+            "ENTRIES-ZERO", 12, append(prev=(0, 1), commit=0), "Index 0 has no other term than 0", "APPEND-9"
+        ),
+        senseless("ENTRIES-NOOP", 12, append(entry(5, "noop", b"x")), "A no-op with data", "FORM-8"),
+        *(
+            senseless(
+                f"CONFIGURATION-{id}",
+                12,
+                append(entry(1, "members", data), prev=(0, 0), commit=0),
+                f"Entry 1 says who belongs: {comment}",
+                "FORM-8",
+                *rules,
+            )
+            for id, data, comment, rules in CONFIGURATIONS
+        ),
+        senseless(
+            "SNAPSHOT-ZERO",
+            14,
+            chunk(b"hello", 0, done=False, last_included_index=uint(0), last_included_term=uint(0)),
+            "A snapshot of no entry",
+            "SNAP-11",
+        ),
+        senseless(
+            "SNAPSHOT-TERM",
+            14,
+            chunk(b"hello", 0, done=False, last_included_term=uint(6)),
+            "It ends in a term above the request's",
+            "SNAP-10",
+        ),
         senseless("ENTRIES-MEMBERS", 12, append(FIRST, prev=(1, 0)), "A configuration at index 2", "FORM-8"),
         senseless(
             "ENTRIES-SECOND", 12, append(FIRST, FIRST, prev=(0, 0)), "A second one after the first", "FORM-8"
@@ -116,6 +169,14 @@ RAFT = Group(
             "Value and code",
             "PAYLOAD-2",
         ),
+        invalid(
+            "BAD-ANSWER-VALUE",
+            frame(6, "", fields(id=uint(1), value=extension(99, b"?"))),
+            "A reply that cannot be decoded fails its ask; nothing is sent",
+            "VALUE-4",
+            stage="semantic",
+            error=(),
+        ),
     ),
 )
 
@@ -131,12 +192,21 @@ def strange(id: str, name: str, comment: str, /, **values: Value) -> Any:
     return undecodable(id, value, comment, "VALUE-2", code="UNKNOWN_TYPE")
 
 
-def in_message(id: str, value: Value, comment: str, rule: str, code: str) -> Any:
-    """The same in an ACTOR_MSG, which is dropped; the code is for the log."""
-    return invalid(f"BAD-VALUE-{id}", frame(1, "echo", value), comment, rule, stage="semantic", error=code)
+def in_message(id: str, value: Value, comment: str, rule: str) -> Any:
+    """The same in an ACTOR_MSG, which is dropped."""
+    return invalid(f"BAD-VALUE-{id}", frame(1, "echo", value), comment, rule, stage="semantic", error=())
 
 
 POPEN = extension(1, array(text("subprocess:Popen"), fields(args=array(text("touch"), text("canary")))))
+
+NAN = f64(float("nan"))
+TWINS = (
+    ("KINDS", uint(1), f64(1.0), "1 and 1.0 are equal"),
+    ("BOOL", TRUE, uint(1), "So are true and 1"),
+    ("ZEROS", f64(0.0), f64(-0.0), "0.0 and -0.0 are, too"),
+    ("NAN", NAN, NAN, "NaN is equal to itself"),
+    ("FORMATS", uint(1), uint(1, 8), "1 is 1 in every format"),
+)
 
 VALUES = Group(
     "invalid/values.json",
@@ -246,11 +316,54 @@ VALUES = Group(
             "However deep it is hidden",
         ),
         undecodable("MAP-KEY", mapping((mapping(), FALSE)), "A key that can change"),
-        in_message(
-            "MESSAGE-UNKNOWN", POPEN, "A message of an unknown type is dropped", "VALUE-2", "UNKNOWN_TYPE"
+        *(
+            undecodable(f"SET-{why}", extension(4, array(one, other)), comment, "VALUE-6")
+            for why, one, other, comment in TWINS
         ),
-        in_message(
-            "MESSAGE-CODE", extension(99, b"?"), "So is one of an unknown code", "VALUE-4", "BAD_MESSAGE"
+        *(
+            undecodable(f"MAP-{why}", mapping((one, FALSE), (other, FALSE)), comment, "VALUE-6")
+            for why, one, other, comment in TWINS
         ),
+        undecodable("SET-OF-TUPLE", extension(4, array(extension(3, array(array())))), "It holds an array"),
+        undecodable(
+            "MAP-TUPLE-KEY", mapping((extension(3, array(mapping())), NIL)), "It holds a map", "VALUE-1"
+        ),
+        undecodable("REF-NODE", extension(2, array(text("n/1"), text("a"))), "No node id", "VALUE-7"),
+        undecodable("REF-NAME", extension(2, array(text("n1"), text(""))), "No name", "VALUE-7"),
+        undecodable(
+            "DATETIME-MINUS-ZERO",
+            moment(7, "2024-02-29T12:00:00.000000-00:00"),
+            "UTC is +00:00, and never -00:00",
+        ),
+        undecodable("DATETIME-YEAR", moment(7, "0000-01-01T00:00:00.000000"), "There was no year 0", "VALUE-7"),
+        undecodable(
+            "DATETIME-OFFSET-DAY",
+            moment(7, "2024-02-29T12:00:00.000000+24:00"),
+            "An offset of a day",
+            "VALUE-7",
+        ),
+        undecodable(
+            "DATETIME-LEAP", moment(7, "2016-12-31T23:59:60.000000+00:00"), "Leap seconds are not told"
+        ),
+        undecodable(
+            "TIMEDELTA-DAYS",
+            extension(10, array(uint(1_000_000_000), uint(0), uint(0))),
+            "A day too many",
+            "VALUE-7",
+        ),
+        *(
+            undecodable(f"DECIMAL-{why}", extension(11, text(digits)), comment, "VALUE-7")
+            for why, digits, comment in (
+                ("E0", "1E+0", "That is 1"),
+                ("MILLE", "1000E-3", "That is 1.000"),
+                ("PLUS", "+1", "No sign where there is none"),
+                ("ZERO-BEFORE", "01", "No zero before"),
+                ("POINT", "1.", "No point without a digit"),
+                ("EXPONENT", "1E+1000000000000000000", "An exponent of 19 digits"),
+                ("INF", "Inf", "Its name is Infinity"),
+            )
+        ),
+        in_message("MESSAGE-UNKNOWN", POPEN, "A message of an unknown type is dropped", "VALUE-2"),
+        in_message("MESSAGE-CODE", extension(99, b"?"), "So is one of an unknown code", "VALUE-4"),
     ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 
@@ -107,6 +108,16 @@ def extension(code: int, body: Value | bytes, width: int = 0) -> Value:
 def unread(value: Value) -> Value:
     """The same value, written in JSON as its bytes: some are too deep for other languages' readers of JSON."""
     return Value(value.wire, {"$msgpack": value.wire.hex()})
+
+
+def nested(levels: int) -> Value:
+    """An array in an array, so many levels deep."""
+    return reduce(lambda inner, _: array(inner), range(levels - 1), array())
+
+
+def deep_tuple(levels: int) -> Value:
+    """A tuple in a tuple, so many levels deep: an even number, for each is an extension value and its array."""
+    return reduce(lambda inner, _: extension(3, array(inner)), range(levels // 2 - 1), extension(3, array()))
 
 
 def raw(content: bytes) -> Value:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from vectormaker.bytes import FALSE, NIL, TRUE, array, extension, fields, mapping, raw, sint, text, uint
+from vectormaker.bytes import (
+    FALSE,
+    NIL,
+    TRUE,
+    array,
+    deep_tuple,
+    extension,
+    f64,
+    fields,
+    mapping,
+    raw,
+    sint,
+    text,
+    uint,
+    unread,
+)
 from vectormaker.vector import Group, valid
 
 PING = fields(id=uint(7), pong=FALSE)
@@ -170,6 +185,24 @@ LOOKUPS = Group(
             "a",
             fields(id=ONE, since=extension(99, b"?")),
             "An extension value in an unknown field is nobody's business",
+            "PAYLOAD-1",
+            canonical=False,
+        ),
+        valid(
+            "LOOKUP-UNKNOWN-DEEP",
+            2,
+            "a",
+            unread(fields(id=ONE, since=array(deep_tuple(254)))),
+            "256 levels in all, the bodies of extension values included",
+            "PAYLOAD-6",
+            canonical=False,
+        ),
+        valid(
+            "LOOKUP-UNKNOWN-KEYS",
+            2,
+            "a",
+            fields(id=ONE, since=mapping((uint(1), NIL), (f64(1.0), NIL), (TRUE, NIL))),
+            "Keys of any kind but arrays and maps: nobody looks whether some are equal",
             "PAYLOAD-1",
             canonical=False,
         ),

@@ -18,6 +18,7 @@ from vectormaker.bytes import (
     f64,
     fields,
     mapping,
+    nested,
     sint,
     text,
     uint,
@@ -30,9 +31,8 @@ def value(id: str, payload: Value, comment: str, *rules: str, canonical: bool = 
     return valid(f"VALUE-{id}", 1, "echo", payload, comment, *(rules or ("VALUE-1",)), canonical=canonical)
 
 
-def nested(levels: int) -> Value:
-    """An array in an array, so many levels deep."""
-    return reduce(lambda inner, _: array(inner), range(levels - 1), array())
+def enum(name: str, member: Value) -> Value:
+    return extension(6, array(text(f"shop.orders:{name}"), member))
 
 
 def big(value: int, length: int) -> Value:
@@ -99,6 +99,25 @@ PLAIN = Group(
             "Keys of any kind",
         ),
         value("MAP-TUPLE-KEY", mapping((extension(3, array(uint(1))), TRUE)), "Even a tuple"),
+        value(
+            "MAP-OTHER-KEYS",
+            mapping(
+                (extension(5, array(uint(1))), uint(1)),
+                (enum("Color", uint(1)), uint(2)),
+                (dataclass("Get"), uint(3)),
+                (extension(8, text("2024-02-29")), uint(4)),
+                (extension(2, array(text("n1"), text("a"))), uint(5)),
+                (f64(1.5), uint(6)),
+            ),
+            "A frozenset, an enum, a dataclass that cannot change, a date, a ref, a float",
+        ),
+        value("MAP-NAN-KEY", mapping((f64(float("nan")), NIL)), "NaN may stand once", "VALUE-6"),
+        value(
+            "MAP-NEAR-KEYS",
+            mapping((uint(2), NIL), (f64(2.5), NIL), (TRUE, NIL), (text("1"), NIL), (binary(b"1"), NIL)),
+            "Keys that are not equal, though alike",
+            "VALUE-6",
+        ),
         value("NESTED-100", nested(100), "A hundred levels"),
         value("NESTED-256", unread(nested(256)), "As deep as a payload may be", "VALUE-1", "PAYLOAD-6"),
     ),
@@ -107,10 +126,6 @@ PLAIN = Group(
 
 def moment(code: int, local: str, fold: int = 0, zone: str | None = None) -> Value:
     return extension(code, array(text(local), uint(fold), NIL if zone is None else text(zone)))
-
-
-def enum(name: str, member: Value) -> Value:
-    return extension(6, array(text(f"shop.orders:{name}"), member))
 
 
 ITEM = dataclass("Item", name=text("tea"), price=f64(2.5))
@@ -177,6 +192,17 @@ EXTENSIONS = Group(
             "DATETIME-ZONE", moment(7, "2024-07-01T12:00:00.000000", 0, "Europe/Berlin"), "A zone by its name"
         ),
         value("DATETIME-FOLD", moment(7, "2024-10-27T02:30:00.000000", 1, "Europe/Berlin"), "The second 02:30"),
+        value(
+            "DATETIME-MICROS",
+            moment(7, "1900-01-01T00:00:00.000000+00:00:00.000001"),
+            "And microseconds, without a second",
+        ),
+        value(
+            "DATETIME-MINUS-MICROS",
+            moment(7, "1900-01-01T00:00:00.000000-23:59:59.999999"),
+            "The furthest west",
+        ),
+        value("TIME-MICROS", moment(9, "00:00:00.000000-00:00:00.500000"), "Half a second west"),
         value("DATE", extension(8, text("9999-12-31")), "A day"),
         value("TIME", moment(9, "00:00:00.000001"), "A time of day"),
         value("TIME-OFFSET", moment(9, "23:59:59.000000+14:00"), "With an offset"),
@@ -185,6 +211,29 @@ EXTENSIONS = Group(
             "TIMEDELTA-NEGATIVE",
             extension(10, array(sint(-1), uint(86399), uint(999999))),
             "Minus a microsecond: only the days are negative",
+        ),
+        value(
+            "TIMEDELTA-LARGEST",
+            extension(10, array(uint(999_999_999), uint(86399), uint(999999))),
+            "The longest",
+        ),
+        value(
+            "TIMEDELTA-SMALLEST",
+            extension(10, array(sint(-999_999_999), uint(0), uint(0))),
+            "And the other way",
+            "VALUE-7",
+        ),
+        *(
+            value(f"DECIMAL-{id}", extension(11, text(digits)), comment, "VALUE-7")
+            for id, digits, comment in (
+                ("MINUS-ZERO", "-0", "Zero has a sign"),
+                ("ZERO-EXPONENT", "0E+3", "And an exponent"),
+                ("SMALL", "0.000001", "Six places need no exponent"),
+                ("SMALLER", "1E-7", "Seven do"),
+                ("DIGITS", "1.23E+5", "One digit before the point"),
+                ("LARGEST", "1E+999999999999999999", "18 digits of exponent"),
+                ("NAN-DIGITS", "-NaN12", "Not a number, with a sign and digits"),
+            )
         ),
         value("DECIMAL", extension(11, text("-12.50")), "Digits count: not -12.5"),
         value("DECIMAL-EXPONENT", extension(11, text("1E+3")), "As it is printed"),

@@ -43,11 +43,14 @@ def test_these_two_may_talk(hello: Hello, cluster_id: ClusterId | None) -> None:
         (replace(THEM, cluster_id=TWO), "CLUSTER_MISMATCH", "HELLO-4", f"id {TWO.hex()}"),
         (replace(THEM, boot_id=ME.boot_id), "SELF_CONNECTION", "HELLO-6", "me dialled itself"),
         (replace(THEM, node_id=ME.node_id), "NODE_ID_IN_USE", "HELLO-6", "called me, too"),
+        (replace(THEM, expected_size=0), "BAD_PAYLOAD", "HELLO-5", "expects a cluster of nobody"),
+        (replace(THEM, expected_size=0, member=False), "BAD_PAYLOAD", "HELLO-5", "of nobody"),
+        (replace(THEM, address="host"), "BAD_PAYLOAD", "HELLO-5", "the address of node them: an address is"),
         (replace(THEM, expected_size=4), "SIZE_MISMATCH", "HELLO-4", "same expected_cluster_size"),
     ],
 )
 def test_these_two_may_not(hello: Hello, code: str, rule: str, words: str) -> None:
-    """HELLO-4, HELLO-6: with code, rule, both values, and the remedy."""
+    """HELLO-4 to HELLO-6: with code, rule, both values, and the remedy."""
     objection = judge(hello, ME, ONE)
     assert objection is not None
     assert (objection.code, objection.rule) == (code, rule)

@@ -11,6 +11,7 @@ import pytest
 from casty.cluster import book as book_module
 from casty.cluster import peer as peer_module
 from casty.wire import _protocol as p
+from casty.wire.frames import encode_frame
 from tests.cluster.actors import Echo
 from tests.cluster.harness import client, cluster, node, until
 from tests.cluster.peers import Listener, Peer, frame, peer_of
@@ -33,6 +34,7 @@ from tests.cluster.peers import Listener, Peer, frame, peer_of
         ("BAD_PAYLOAD", {"member": "yes"}),
         ("BAD_PAYLOAD", {"without": "store_id"}),
         ("BAD_PAYLOAD", {"expected_size": -1}),
+        ("BAD_PAYLOAD", {"expected_size": 0}),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -45,6 +47,32 @@ async def test_a_hello_that_does_not_fit_is_refused_with_its_reason(code: str, h
         assert (await good.ask("nobody", 1))["code"] == "ACTOR_NOT_FOUND"
         assert set(a.peers) == {"good"}
         await until(lambda: not a.links.strangers)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{"code": "X", "rule": "X-1", "text": "over there"}, {"code": 1}, None],
+    ids=["good", "bad", "nil"],
+)
+async def test_an_error_before_the_hello_closes_without_an_answer(
+    payload: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """HELLO-1, ERROR-1: it is logged, even where it does not say why."""
+    async with client(node_id="a") as a, peer_of(a, greet=False) as peer:
+        peer.say(p.ERROR, "", payload)
+        assert await peer.refused() is None
+    assert "refuses this node: " in caplog.text
+
+
+async def test_an_error_is_not_answered_even_if_it_is_malformed() -> None:
+    """ERROR-1: two nodes of which one is at fault must not go on about it."""
+    async with client(node_id="a") as a, peer_of(a) as peer:
+        for payload in (None, [], {"code": None}, {"code": "X", "rule": "X-1"}):
+            peer.say(p.ERROR, "", payload)
+        for content in (b"", b"\xc1", b"\x91" * 10_000 + b"\xc0", b"\xdd\xff\xff\xff\xff"):
+            peer.send(encode_frame(p.ERROR, "", content))
+        peer.say(p.PING, "", {"id": 7, "pong": False})
+        assert (await peer.next()).payload == {"id": 7, "pong": True}
 
 
 async def test_a_hello_with_our_own_boot_id_is_our_own() -> None:

@@ -187,10 +187,17 @@ def test_the_longest_list_is_the_same_for_the_core_and_for_the_wire() -> None:
 
 
 def test_values_of_every_kind_that_do_make_sense(tmp_path: Path) -> None:
-    """LAUNCH-1: numbers may be text, lists may be text, and what is empty is none."""
+    """LAUNCH-1: numbers may be text, lists may be text, and what is empty counts as not given."""
     file = tmp_path / "config.json"
-    given = {"n": "5", "seeds": "a:1,[::1]:2", "exit_on_eof": True, "node_id": "", "seed": -7, "data_dir": None}
+    given = {
+        "n": "5",
+        "seeds": "a:1,[::1]:2",
+        "exit_on_eof": True,
+        "node_id": "f",
+        "seed": -7,
+        "data_dir": None,
+    }
     file.write_text(json.dumps(given | {"what another version may know": 1}))
-    assert settings_from(cli.parse(["node", "--config", str(file)]), {"CF_NODE_ID": "from-environment"}) == (
-        Settings(n=5, seeds=["a:1", "[::1]:2"], exit_on_eof=True, seed=-7)
+    assert settings_from(cli.parse(["node", "--config", str(file)]), {"CF_NODE_ID": ""}) == (
+        Settings(node_id="f", n=5, seeds=["a:1", "[::1]:2"], exit_on_eof=True, seed=-7)
     )

@@ -186,7 +186,7 @@ def test_bytes_that_are_no_msgpack(
             "kind members at 1 only, not at index 8, got members",
         ),
         (
-            built("APPEND_ENTRIES_REQ", prev_log_index=0, entries=[Entry(5, "noop", b"")]),
+            built("APPEND_ENTRIES_REQ", prev_log_index=0, prev_log_term=0, entries=[Entry(5, "noop", b"")]),
             "entries[0].kind",
             "FORM-8",
             "kind members at index 1, got noop",
@@ -194,13 +194,14 @@ def test_bytes_that_are_no_msgpack(
         (
             built("APPEND_ENTRIES_REQ", entries=[Entry(5, "noop", b"x")]),
             "entries[0].data",
-            "PAYLOAD-2",
+            "FORM-8",
             "no data in a noop, got 1 bytes",
         ),
         (
             built(
                 "APPEND_ENTRIES_REQ",
                 prev_log_index=0,
+                prev_log_term=0,
                 entries=[Entry(5, "members", pack({"cluster_id": 1, "members": []}))],
             ),
             "entries[0].data.cluster_id",
@@ -213,6 +214,26 @@ def test_bytes_that_are_no_msgpack(
             "SNAP-10",
             "a term of at most 5, the request's, got 6",
         ),
+        (
+            built("INSTALL_SNAPSHOT_REQ", last_included_index=0),
+            "last_included_index",
+            "SNAP-11",
+            "at least 1, got 0",
+        ),
+        (
+            built("INSTALL_SNAPSHOT_REQ", data=bytes(2**20 + 1)),
+            "data",
+            "SNAP-11",
+            "at most 1,048,576 bytes, got 1,048,577 bytes",
+        ),
+        (
+            built("APPEND_ENTRIES_REQ", prev_log_index=0, prev_log_term=2, entries=[]),
+            "prev_log_term",
+            "APPEND-9",
+            "term 0 at index 0, got 2",
+        ),
+        (built("PEER_LIST.hello", address="h"), "address", "HELLO-5", "host:port or [v6]:port, got 'h'"),
+        (built("PEER_LIST.hello", expected_size=0), "expected_size", "HELLO-5", "at least 1, got 0"),
     ],
 )
 def test_fields_that_make_no_sense_together(frame: Frame, path: str, rule: str, expected: str) -> None:
@@ -331,12 +352,13 @@ def test_a_hello_is_named_as_a_node() -> None:
 
 
 def test_unknown_fields_are_nobodys_business() -> None:
-    """PAYLOAD-1: whatever they hold, but for what is no msgpack or too deep (PAYLOAD-6)."""
+    """PAYLOAD-1: whatever they hold, but for an array as a key, what is no msgpack, or too deep (PAYLOAD-6)."""
     deep: Any = 0
     for _ in range(255):
         deep = [deep]
-    strange = [Ext(99, b"?"), Ext(1, ["no.such:Type", 7]), {1.5: Pairs([([], {})])}]
+    strange = [Ext(99, b"?"), Ext(1, ["no.such:Type", 7]), {1.5: 0, True: 1}]
     assert check(built("PING", more=strange, other=deep)) == []
+    assert only_problem(built("PING", more=[{1.5: Pairs([([], {})])}])).rule == "PAYLOAD-1"
     assert only_problem(built("PING", other=[deep])).rule == "PAYLOAD-6"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casty.raft.configuration import decode_configuration
+from casty.raft.configuration import decode_configuration, encode_configuration
 from casty.raft.types import ClusterId, Configuration, Entry, EntryKind, Index, Members, Snapshot, Term
 from tests.raft.harness import Server
 from tests.raft.servers import acknowledge, formed, fresh, leader, locked, member
@@ -129,15 +129,26 @@ def test_members_stand_at_index_1_and_nowhere_else(prev: tuple[int, int], entry:
 
 
 def test_an_entry_one_that_says_nothing_is_refused() -> None:
-    """FORM-8: bytes that are no configuration fit nobody."""
+    """FORM-8: data of entry 1 "that is no configuration" is BAD_PAYLOAD, and so is data in a no-op."""
     n1 = locked()
-    n1.hears(N2, append(1, Entry(Term(1), EntryKind.MEMBERS, b"\xc1")))
-    assert (n1.says(N2), n1.objects(), n1.standing) == ([refusal(1)], [("BAD_FORMATION", "FORM-8")], "locked")
+    n1.hears(N2, append(2, Entry(Term(1), EntryKind.MEMBERS, b"\xc1")))
+    n1.hears(N2, append(2, entry_one(1), Entry(Term(1), EntryKind.NOOP, b"x")))
+    assert (n1.says(N2), n1.objects(), n1.standing) == ([], 2 * [("BAD_PAYLOAD", "FORM-8")], "locked")
+    assert n1.term == 1
+
+
+def test_a_member_takes_no_other_entry_one() -> None:
+    """FORM-8: another cluster's, under the same names: nobody who obeys the rules has written it."""
+    n1 = member(1)
+    foreign = Configuration(ClusterId(b"d" * 16), THREE)
+    n1.hears(N2, append(2, Entry(Term(2), EntryKind.MEMBERS, encode_configuration(foreign))))
+    assert (n1.objects(), n1.terms) == ([("BAD_FORMATION", "FORM-8")], (1,))
 
 
 def test_a_server_learns_only_from_one_that_entry_one_lists() -> None:
     """FORM-9: "or does not list its node id or its sender": a stranger may hand on anything."""
     n1 = fresh(me=REBORN)
+    n1.discovers(REBORN, server(9))
     n1.hears(server(9), append(1, entry_one(1)))
     assert (n1.objects(), n1.raft.configuration) == ([("BAD_FORMATION", "FORM-8")], None)
 

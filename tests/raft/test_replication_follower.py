@@ -82,10 +82,11 @@ def test_the_hint_names_where_the_conflicting_term_begins() -> None:
 
 
 def test_index_0_has_term_0_and_no_other() -> None:
-    """APPEND-2: before the log there is nothing that could have a term."""
+    """APPEND-2, APPEND-9: before the log there is nothing that could have a term; "has no effect at all", the
+    term included."""
     n1 = member(1)
-    said = answer(n1, append(1, prev=(0, 1)))
-    assert (said, n1.terms) == (refusal(1), (1,))
+    n1.hears(N2, append(2, prev=(0, 1)))
+    assert (n1.says(N2), n1.objects(), n1.term) == ([], [("BAD_PAYLOAD", "APPEND-9")], 1)
 
 
 @pytest.mark.parametrize("prev", [(5, 2), (4, 9), (1, 1), (0, 0)])

@@ -114,7 +114,7 @@ def test_a_cluster_whose_servers_all_restart_goes_on() -> None:
 def test_a_member_that_lost_its_disk_comes_back_as_a_learner() -> None:
     """FORM-1, FORM-9: it gets all there is, and two of the three remain to decide."""
     cluster = formed_cluster()
-    learner = fresh(3, me=server(3, store=9), discovered=False)
+    learner = fresh(3, me=server(3, store=9))
     cluster.join(learner)
     cluster.proposes(N1, b"x")
     assert (learner.standing, learner.terms, learner.commit) == ("learner", (1, 1), 2)

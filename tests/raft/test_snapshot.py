@@ -13,6 +13,7 @@ from casty.raft.types import HardState, Index, Term, Write
 from tests.raft.servers import candidate, member
 from tests.raft.shorthand import (
     ELECTION,
+    N1,
     N2,
     N3,
     THREE,
@@ -195,6 +196,22 @@ def test_a_snapshot_of_a_term_that_has_not_come_is_refused() -> None:
     n1 = member(1, term=2)
     n1.hears(N2, install(3, snapshot(9, 4)))
     assert (n1.objects(), n1.term) == ([("BAD_PAYLOAD", "SNAP-10")], 2)
+
+
+def test_a_snapshot_of_nothing_is_refused() -> None:
+    """SNAP-11: "A last_included_index of 0 ... is BAD_PAYLOAD": no server has compacted nothing."""
+    n1 = member(1, term=2)
+    n1.hears(N2, install(3, snapshot(0, 0)))
+    assert (n1.says(N2), n1.objects(), n1.term) == ([], [("BAD_PAYLOAD", "SNAP-11")], 2)
+
+
+def test_a_snapshot_of_another_cluster_is_refused_however_old_it_is() -> None:
+    """FORM-8, SNAP-7: it is not answered as if it were here already."""
+    n1 = member(1, 1, 1)
+    n1.hears(N2, append(1, prev=(3, 1), commit=3))
+    n1.forget()
+    assert answers(n1, install(1, snapshot(2, 1, servers=(N1, N2)))) == [wants(1, 2, 0)]
+    assert n1.objects() == [("BAD_FORMATION", "FORM-8")]
 
 
 def test_a_snapshot_that_is_announced_too_large_is_refused_with_its_first_chunk() -> None:

@@ -64,8 +64,8 @@ RESPONSES: list[Message] = [
 @pytest.mark.parametrize("message", REQUESTS + RESPONSES, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("standing", STANDINGS)
 def test_a_strangers_term_is_not_even_read(standing: str, message: Message, stranger: ServerId) -> None:
-    """FORM-7: "drops Raft requests and responses from pairs that are not on it, and of another cluster, before
-    it reads their term"."""
+    """FORM-7: "drops Raft requests and responses from pairs that are not on it before it reads their
+    term"."""
     n1 = STANDINGS[standing]()
     n1.forget()
     before = (n1.raft.status(), n1.raft.deadline, n1.kept)
@@ -89,6 +89,54 @@ def test_a_strangers_leadership_is_not_followed() -> None:
         n1.hears(N4, append(1, prev=(1, 1)))
         n1.wait(300)
     assert (n1.role, n1.raft.leader) == (Role.PRE_CANDIDATE, None)
+
+
+FROM_CLIENTS: list[Message] = [append(9, prev=(7, 9)), append(9, *log(1)), install(9, snapshot(9, 9))]
+
+
+@pytest.mark.parametrize("message", FROM_CLIENTS, ids=["heartbeat", "entry 1", "snapshot"])
+def test_a_fresh_server_follows_nobody_who_said_no_hello_as_a_member(message: Message) -> None:
+    """FORM-12: a client that says it leads, in the last term there is, must end no server before it began."""
+    n1 = fresh(me=REBORN)
+    n1.hears(N4, message)
+    assert (n1.says(N4), n1.objects(), n1.kept.hard_state) == (
+        [],
+        [("NOT_A_MEMBER", "FORM-12")],
+        HardState(Term(0)),
+    )
+    assert n1.warned("n4", "has not said hello", "as a member")
+
+
+@pytest.mark.parametrize("response", RESPONSES, ids=lambda m: type(m).__name__)
+def test_a_fresh_server_reads_no_term_in_a_strangers_response(response: Message) -> None:
+    """FORM-12: nor in an answer that it never asked for."""
+    n1 = fresh()
+    n1.hears(N4, response)
+    assert n1.kept.hard_state == HardState(Term(0))
+
+
+OTHER_ELECTIONS: list[Message] = [
+    vote(9),
+    pre_vote(9),
+    vote(9, formation=True, members=(N1, N2, N4)),
+    pre_vote(9, formation=True, members=(N1, N2, N4)),
+]
+
+
+@pytest.mark.parametrize("question", OTHER_ELECTIONS, ids=lambda m: type(m).__name__)
+def test_a_fresh_server_reads_no_term_in_an_election_it_has_no_part_in(question: Message) -> None:
+    """FORM-12: "drops it before it reads its term": of an election of another list, it does not even say no."""
+    n1 = fresh()
+    n1.hears(N2, question)
+    assert (n1.outbox, n1.kept.hard_state) == ([], HardState(Term(0)))
+
+
+def test_a_fresh_server_follows_a_member_it_has_discovered_beside_too_many_others() -> None:
+    """FORM-12, FORM-9: a server that lost its disk finds more than a cluster's worth of members, and learns."""
+    n1 = fresh(me=REBORN, discovered=False)
+    n1.discovers(REBORN, N2, N3, N4)
+    n1.hears(N2, append(3, prev=(7, 3)), append(3, *log(1, 1, 2), commit=2))
+    assert (n1.says(N2)[1:], n1.standing) == ([success(3, 3)], "learner")
 
 
 # ------------------------------------------------------------------------------------------------ learners

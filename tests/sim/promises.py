@@ -150,7 +150,7 @@ class Promises:
 
 
 def _is_locked_out(process: Process, memory: Remembered, code: str) -> bool:
-    """Whether it is locked to a list that never led to a cluster: where one id ran twice, the other store was elected
-    with its name, and what the leader sends to that name is not for it (spec FORM-8)."""
+    """Whether it is locked to a list that never led to a cluster: where one id ran twice, the other store was
+    elected with its name, and what the leader sends to that name is not for it (spec FORM-8)."""
     lock = memory.hard_state.lock
     return code == "BAD_FORMATION" and lock is not None and process.server in lock and process.realm is None

@@ -40,6 +40,10 @@ def command(term: int, data: bytes = b"x") -> Entry:
     return Entry(Term(term), EntryKind.COMMAND, data)
 
 
+CONFIGURATION = {"cluster_id": ID, "members": [list(member) for member in MEMBERS]}
+FIRST = Entry(Term(0), EntryKind.MEMBERS, msgpack.packb(CONFIGURATION))
+
+
 def append(*entries: Entry, prev: int = 100, prev_term: int = 4, term: int = 5) -> AppendEntriesRequest:
     return AppendEntriesRequest(Term(term), 7, Index(prev), Term(prev_term), Index(99), entries)
 
@@ -57,7 +61,7 @@ MESSAGES: list[Message] = [
     PreVoteRequest(Term(5), 1, Index(0), Term(0), formation=False, members=MEMBERS),
     PreVoteResponse(Term(5), Term(4), 1, vote_granted=False),
     append(),
-    append(Entry(Term(0), EntryKind.MEMBERS, b"m"), command(5), prev=0, prev_term=0),
+    append(FIRST, command(5), prev=0, prev_term=0),
     append(*(command(4, bytes(number)) for number in range(100)), Entry(Term(5), EntryKind.NOOP, b"")),
     AppendEntriesResponse(Term(5), Term(5), 7, success=True, match_index=Index(100)),
     AppendEntriesResponse(Term(5), Term(5), 7, success=False, match_index=Index(0), conflict_index=Index(1)),

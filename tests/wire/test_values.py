@@ -108,6 +108,8 @@ SENT: list[Any] = [
     dt.datetime(2024, 2, 29, 1, 2, 3, 4),
     dt.datetime(1, 1, 1, tzinfo=dt.UTC),
     dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=-5, seconds=-30, microseconds=1))),
+    dt.datetime(1900, 1, 1, tzinfo=dt.timezone(dt.timedelta(microseconds=-1))),
+    dt.time(1, tzinfo=dt.timezone(dt.timedelta(microseconds=500_000))),
     dt.datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN, fold=1),
     dt.date(9999, 12, 31),
     dt.time(23, 59, 59, 999999),
@@ -170,6 +172,63 @@ def random_value(dice: random.Random, depth: int) -> Any:
             return Order(dice.randrange(10), parts, "note")
         case _:
             return Node(parts[0] if parts else None)
+
+
+NAN = float("nan")
+TWINS: list[tuple[object, object]] = [
+    (1, 1.0),
+    (True, 1),
+    (False, 0.0),
+    (0.0, -0.0),
+    (2**64, 2.0**64),
+    (Decimal(1), 1),
+    (NAN, NAN),
+    ((1, 2), (1.0, 2)),
+    (1, Number.ONE),
+]
+
+
+@pytest.mark.parametrize("twins", TWINS, ids=str)
+@pytest.mark.parametrize("within", [0, 1, 300], ids=["alone", "in a tuple", "in a large payload"])
+def test_a_map_or_set_loses_no_entry_in_silence(twins: tuple[object, object], within: int) -> None:
+    """VALUE-6: another language may tell 1 from 1.0; what cannot be kept apart here is refused."""
+    codec = value_codec()
+    one, other = (codec.encode(twin) for twin in twins)
+    for data in (b"\x82" + one + b"\xa1x" + other + b"\xa1y", packed_set(b"\x92" + one + other)):
+        if within:
+            items = b"\xdc" + within.to_bytes(2) + data + msgpack.packb("x" * 90) * (within - 1)
+            data = msgpack.packb(msgpack.ExtType(p.EXT_TUPLE, items))
+        with pytest.raises(SerializationError, match="two of its 2 keys or elements are equal"):
+            codec.decode(data)
+
+
+def packed_set(items: bytes) -> bytes:
+    data: bytes = msgpack.packb(msgpack.ExtType(p.EXT_SET, items))
+    return data
+
+
+def test_keys_of_any_kind_make_no_value_dear() -> None:
+    """VALUE-6: maps with such keys in each other are read twice at most, and not twice for each level."""
+    made = 0
+
+    def make(node_id: str, address: str) -> Ref:
+        nonlocal made
+        made += 1
+        return Ref(node_id, address)
+
+    value: object = Ref("n1", "a")
+    for _ in range(60):
+        value = ({1: value},)
+    codec = ValueCodec(TypeRegistry(), make_ref=make)
+    codec.decode(value_codec().encode(value))
+    assert made == 2
+
+
+@pytest.mark.parametrize("parts", [("n/1", "a"), ("", "a"), ("n" * 65, "a"), ("n1", "")])
+def test_a_ref_names_a_node_and_an_actor(parts: tuple[str, str]) -> None:
+    """VALUE-7: else nothing could be reached by it, on any node."""
+    with pytest.raises(SerializationError, match="are no node and its actor"):
+        round_trip(Ref(*parts))
 
 
 # Dataclasses: constructed, with what the sender and the receiver know of each other's fields.
