@@ -157,6 +157,8 @@ def _columns(rows: list[Any], data: bytes) -> tuple[tuple[Term, ...], tuple[str,
     except (KeyError, TypeError):  # no map, a key is missing, or a kind is no str
         raise next(_faults(rows)) from None
     if sum(map(len, rows)) > len(p.STRUCTS["entry"]) * len(rows):
+        if not all(type(key) is str for row in rows for key in row):
+            raise bad_payload("PAYLOAD-1", "APPEND_ENTRIES_REQ.entries: a key that is no str")
         check_depth("APPEND_ENTRIES_REQ", data)
     return terms, kinds, datas
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from conformance.case import Harm, case
@@ -324,3 +325,43 @@ async def alone_it_leads_alone(stage: Stage) -> None:
     got = await client.kv("get", "k")
     if got.get("value") != "v":
         raise Unmet("$kv get to give 'v'", repr(got))
+
+
+@case("E-21", "ELECT-2", "ELECT-1", harm=Harm.LIVENESS)
+async def denied_votes_do_not_keep_it_waiting(stage: Stage) -> None:
+    """Neither denied votes and pre-votes nor requests of an older term restart the election timer.
+
+    given: n1, a member in term 2 whose log ends at (2, 2), restarted with an election timeout of 200 ms
+    when: n3, whose log is older, asks for votes of term 2 and pre-votes, and sends AppendEntries of term 1,
+        without a pause
+    expect: all are denied, and n1 campaigns nevertheless
+    why: a server that cannot win would keep those who can from trying
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2, entries(2))
+    await troupe.awaken()
+    campaign = asyncio.create_task(n2.requests.hear("PRE_VOTE_REQUEST", term=2))
+    stage.closing.callback(campaign.cancel)
+    while not campaign.done():
+        (await n3.ask(n3.request_vote(2, (1, 1), troupe.members))).expect(vote_granted=False)
+        (await n3.ask(n3.request_vote(2, (1, 1), troupe.members, pre=True))).expect(vote_granted=False)
+        (await n3.ask(n3.append(1, (1, 1)))).expect(success=False, term=2)
+    campaign.result()
+
+
+@case("E-35", "LEADER-1", harm=Harm.LIVENESS)
+async def heartbeats_go_on(stage: Stage) -> None:
+    """A leader without anything to replicate sends AppendEntries again and again.
+
+    given: n1 leads and everything it has is committed
+    when: no client asks for anything
+    expect: ten more AppendEntries to each peer, with what is committed
+    why: the others would time out and depose it
+    """
+    troupe = await stage.troupe(eager=True)
+    await troupe.lead()
+    for peer in troupe.peers:
+        peer.requests.skip()
+        for _ in range(10):
+            (await peer.requests.hear("APPEND_ENTRIES_REQ")).expect(term=troupe.term, leader_commit=1)

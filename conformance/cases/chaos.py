@@ -1,4 +1,4 @@
-"""Live clusters in bad weather: frames late, lost, doubled, slow; disks slow or full; and everything at once."""
+"""Live clusters in bad weather: frames late, lost, doubled, slow; disks slow or full; everything at once."""
 
 from __future__ import annotations
 
@@ -139,24 +139,23 @@ async def slow_disk_of_a_leader(stage: Stage) -> None:
 async def full_disk_ends_one_node_only(stage: Stage) -> None:
     """A node whose disk is full ends; the others go on.
 
-    given: three nodes; the disk of one has 256 KiB
-    when: clients put values of 20,000 bytes until it ends by itself, with status 74
+    given: three nodes; the disk of one has 4 MiB
+    when: clients put values of 300,000 bytes until it ends by itself, with status 74
     expect: the work of the others goes on; nothing is missing
     why: a node that goes on without its disk acknowledges what it does not have
     """
     cluster = await stage.cluster(is_started=False)
     small = stage.rng.choice(cluster.names)
     node = cluster.nodes[small]
-    disk = await SmallDisk.make(stage.folder / "small", "256k")
+    disk = await SmallDisk.make(stage.folder / "small", "4m")
     stage.closing.push_async_callback(disk.close)
     node.launch, node.under = replace(node.launch, data_dir=str(disk.place / "data")), disk.under
     await cluster.start()
     ending = asyncio.create_task(node.exited(cluster.patience))
     async with cluster.work() as work:
-        at = 0
+        await work.progress(5)
         while not ending.done():
-            at += 1
-            await cluster.put(f"large{at}", b"x" * 20_000)
+            await cluster.put("large", bytes(300_000))
         if (status := await ending) != 74:
             raise Unmet(f"exit status 74 of {small}, whose disk is full", f"{status}")
         cluster.network.serve(small, None)

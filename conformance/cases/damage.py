@@ -13,6 +13,7 @@ from conformance.case import Harm, Layer, case
 from conformance.cases.snapshot import chunk
 from conformance.node.disk import SmallDisk, deadly, files, flip_in, traced
 from conformance.peer.troupe import entries
+from conformance.trace.record import Marked
 from conformance.verdict import Unmet
 from conformance.wire.message import Entry
 from conformance.wire.value import pack
@@ -27,7 +28,7 @@ CONFIG_STATUS = 78
 
 
 async def refuses(troupe: Troupe, name: str) -> bool:
-    """Whether the node refuses to start; raises `Unmet` unless it does so with status 78 and a line with `name`."""
+    """Whether it refuses to start; raises `Unmet` unless it does so with status 78 and a line with `name`."""
     try:
         await troupe.node.start()
     except Unmet as unmet:
@@ -179,6 +180,7 @@ async def cut_tail_leaves_a_prefix(stage: Stage) -> None:
         for path in grown:
             with path.open("r+b") as file:
                 file.truncate(max(0, path.stat().st_size - cut))
+            stage.trace.append(Marked(stage.trace.now(), "n1", "tampered", f"{path.name}: {cut} bytes cut off"))
         if not await refuses(troupe, grown[0].name if grown else ""):
             for peer in (n2, n3):
                 await peer.restart()
@@ -294,3 +296,23 @@ async def leftovers_do_no_harm(stage: Stage) -> None:
     (folder / "empty.tmp").write_bytes(b"")
     await troupe.node.start()
     await keeps_promises(troupe)
+
+
+@case("P-25", "PERSIST-5", "SNAP-4", layer=Layer.DISK, harm=Harm.DURABILITY, capabilities=("snapshot",))
+async def damaged_snapshot_file_is_found(stage: Stage) -> None:
+    """With one bit flipped in its stored snapshot, a server refuses to start and names the file.
+
+    given: n1, killed, which installed a snapshot up to (9, 1); one bit of its state is flipped on the disk
+    when: it is started again
+    expect: status 78 and a line that names the file
+    why: the state would be one that nobody ever had
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2)
+    mark = stage.rng.randbytes(24).hex()
+    (await n2.ask(chunk(troupe, n2, (9, 1), data=pack([["k", mark]])))).expect(installed=True)
+    await troupe.node.kill()
+    path = flip_in(troupe.node.launch.data_dir, mark.encode())
+    if not await refuses(troupe, path.name):
+        raise Unmet("a refusal to start", "READY")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from conformance.case import Harm, Layer, case
+from conformance.case import Harm, Layer, Level, case
 from conformance.cases.leadership import carries
 from conformance.node.disk import SYNCS, failing, slow, traced
 from conformance.peer.troupe import entries
@@ -200,3 +200,22 @@ def _check_renames(log: str, data_dir: str) -> None:
             unsynced = {folder for folder in unsynced if f"<{folder}>" not in line}
     if unsynced:
         raise Unmet("a sync of the directory after each rename, before the answer", f"none of {unsynced}")
+
+
+@case("R-50", "APPEND-8", level=Level.STRICT, layer=Layer.DISK, harm=Harm.LIVENESS, tools=STRACE)
+async def slow_disk_does_not_look_dead(stage: Stage) -> None:
+    """While entries are being synced, a heartbeat is answered at once for what is durable.
+
+    given: n1, a follower with entry 1; each of its syncs takes a second longer
+    when: n2 sends two entries, and a heartbeat behind them
+    expect: first an answer to the heartbeat with match_index 1, and later those with match_index 3
+    why: a disk that stalls for a second would depose the leader, or stop it for want of answers
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2)
+    async with traced(troupe.node, *slow(DELAY)):
+        n2.request(n2.append(1, (1, 1), entries(1, 1)))
+        beat = n2.request(n2.append(1, (3, 1)))
+        (await n2.raft.hear("APPEND_ENTRIES_RES")).expect(seq=beat, success=True, match_index=1)
+        await n2.raft.hear("APPEND_ENTRIES_RES", seq=beat, success=True, match_index=3)

@@ -347,3 +347,26 @@ async def a_blocked_formation_is_told(stage: Stage) -> None:
     async with asyncio.timeout(stage.patience):
         while not any("n4" in line and "n2" in line for line in troupe.node.last_words()):
             await client.value("$sleep", 0.1)
+
+
+@case("D-22", "FORM-12", "TERM-1")
+async def fresh_server_hears_members_only(stage: Stage) -> None:
+    """A fresh server takes nothing from a node that did not say hello as a member, not even a term.
+
+    given: n1, fresh; n2 and n3 have said hello as members, x1 with `member: false`
+    when: x1 sends entry 1 of a cluster with itself as its leader, in term 90; then n2 forms one in term 1
+    expect: no success to x1; the formation in term 1 succeeds
+    why: any client could found a cluster of its own, or push a server to a term that nobody can follow
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.meet()
+    outsider = stage.peer("x1", member=False)
+    await troupe.meet(outsider)
+    listed = sorted([troupe.server, n2.server, outsider.server])
+    first = Entry(90, "members", encode_configuration(troupe.cluster_id, listed))
+    outsider.request(outsider.append(90, (0, 0), [first]))
+    for _ in range(3):
+        await outsider.raft.ping()
+    await troupe.form(n2)
+    outsider.raft.inbox.nothing("APPEND_ENTRIES_RES", success=True)

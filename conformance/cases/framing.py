@@ -38,6 +38,7 @@ async def time_cuts_no_frame(stage: Stage) -> None:
     """
     troupe = await stage.troupe()
     slow, other = await troupe.client(), await troupe.client()
+    slow.line.answers_pings = False  # a pong has no place within the frame
     for at, byte in enumerate(lookup(7)):
         slow.line.send_bytes(bytes([byte]), "a byte of a LOOKUP_REQ")
         await slow.line.drain()
@@ -256,7 +257,7 @@ async def errors_are_not_answered(stage: Stage) -> None:
     """An ERROR is read, and that is all.
 
     given: n1, a follower of n2 in term 1
-    when: n2 sends it ERRORs of every kind of code
+    when: n2 sends it ERRORs of every kind of code, and malformed ones
     expect: nothing; the connection stays; n1 still follows n2
     why: two nodes that answer each other's errors never stop
     """
@@ -266,6 +267,8 @@ async def errors_are_not_answered(stage: Stage) -> None:
     n2.raft.inbox.skip()
     for code in ("BAD_PAYLOAD", "FRAME_TOO_LARGE", "TWO_LEADERS", "NODE_ID_IN_USE", "FROM_A_LATER_VERSION"):
         n2.raft.send(message("ERROR", "", code=code, rule="RULE-1", text="you did something wrong"))
+    for payload in (b"", b"\xc1", b"\xc0", b"\x80", b"\x81\xa4code\x01"):
+        n2.raft.send(Frame(16, b"", payload), detail="malformed")
     await troupe.fence(n2)
     n2.raft.inbox.nothing("ERROR")
     (await n2.ask(n2.append(1, (1, 1)))).expect(success=True, match_index=1)

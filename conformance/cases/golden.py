@@ -115,7 +115,7 @@ async def every_width_means_the_same(stage: Stage) -> None:
     """
     _, n1 = await vector_troupe(stage, term=6)
     for vector in valid("lookups", "control", "raft-votes", "asking"):
-        if {"PAYLOAD-3", "PAYLOAD-4"} & set(vector.rules) and vector.id != "VOTE-LARGEST":
+        if {"PAYLOAD-3", "PAYLOAD-4", "PAYLOAD-7"} & set(vector.rules) and vector.id != "VOTE-LARGEST":
             await accepted(n1.raft, vector)
     wide = {
         "cc": [b"\xcc\x05", b"\xcd\x00\x05", b"\xce" + bytes(3) + b"\x05", b"\xcf" + bytes(7) + b"\x05"],

@@ -293,6 +293,29 @@ def _nothing_of_raft(line: Line) -> None:
             raise heard.unmet("no answer to what was said in another's name", summary(heard.message))
 
 
+@case("D-49", "HELLO-5", "HELLO-1", "ERROR-1", harm=Harm.PROTOCOL)
+async def senseless_hellos_are_turned_away(stage: Stage) -> None:
+    """A hello with an address or a size that makes no sense closes, and so does an ERROR in its place.
+
+    given: n1, a follower of n2
+    when: n9 says hello with addresses that are none, and with an expected size of 0; then an ERROR comes first
+    expect: no hello, closed, each time; the ERROR is not answered
+    why: who cannot be dialled cannot be a peer
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2)
+    n9 = stage.peer("n9")
+    for address in ("", "nowhere", "127.0.0.1", ":1", "h:port", "::1:80", "h:65536"):
+        await turned_away(troupe, n9, n9.hello(address=address))
+    await turned_away(troupe, n9, n9.hello(expected_size=0))
+    line = await n9.connect(troupe.node.address, "n1")
+    line.send(message("ERROR", "", code="SIZE_MISMATCH", rule="HELLO-4", text="another size"))
+    await line.gone("the connection to be closed after an ERROR in place of a hello")
+    line.inbox.nothing()
+    await expect_follower(troupe)
+
+
 @case("D-48", "ERROR-2", "HELLO-4", "HELLO-6", level=Level.STRICT, harm=Harm.PROTOCOL)
 async def who_is_turned_away_is_told_why(stage: Stage) -> None:
     """A hello that is refused is answered with an ERROR that names the reason.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conformance.case import Harm, case
+from conformance.node.means import faketime
 from conformance.peer.troupe import entries
 from conformance.verdict import Unmet
 from conformance.wire.message import message
@@ -148,7 +149,8 @@ async def acknowledgements_of_an_older_term_do_not_count(stage: Stage) -> None:
 async def match_index_never_falls(stage: Stage) -> None:
     """A late acknowledgement of less does not take back what was acknowledged.
 
-    given: n1 leads; n2 has acknowledged everything up to the no-op at index 6, and of the next request the part up to 6
+    given: n1 leads; n2 has acknowledged everything up to the no-op at index 6, and of the next
+        request the part up to 6
     when: another answer to that request, with match_index 2, arrives late
     expect: AppendEntries to n2 goes on after index 6, and never below
     why: entries would be sent again for ever, and a commit index counted twice
@@ -398,3 +400,26 @@ async def batches_stay_within_their_limit(stage: Stage) -> None:
 def _success(name: str, asked: Heard, match: int) -> Message:
     fields = {"term": asked["term"], "request_term": asked["term"], "seq": asked["seq"], "success": True}
     return message("APPEND_ENTRIES_RES", name, **fields, match_index=match)
+
+
+@case("E-26", "ELECT-4", harm=Harm.LIVENESS, tools=("faketime",))
+async def wall_clock_moves_nothing(stage: Stage) -> None:
+    """Setting the wall clock an hour forward or back neither starts an election nor stops the heartbeats.
+
+    given: n1 leads, under a wall clock of the suite's
+    when: that clock is set an hour forward, then two back
+    expect: heartbeats go on in the same term, and n1 asks for no votes
+    why: clocks are set while clusters run, by people and by NTP
+    """
+    clock = stage.folder / "clock"
+    clock.write_text("+0\n", encoding="ascii")
+    environment = {"LD_PRELOAD": faketime(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    troupe = await stage.troupe(eager=True, environment=environment | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    n2, _ = troupe.peers
+    await troupe.lead()
+    for offset in ("+3600", "-3600"):
+        clock.write_text(f"{offset}\n", encoding="ascii")
+        for heard in await heartbeats(troupe, n2, 8):
+            heard.expect(term=troupe.term)
+    n2.requests.nothing("PRE_VOTE_REQUEST")
+    n2.requests.nothing("VOTE_REQUEST")

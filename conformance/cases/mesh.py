@@ -1,4 +1,4 @@
-"""How real nodes find each other: late seeds, new addresses behind old names, a chain of seeds (spec/cluster.md)."""
+"""How real nodes find each other: late seeds, restarts on another port, a chain of seeds (spec/cluster.md)."""
 
 from __future__ import annotations
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from conformance.case import Harm, case
+from conformance.case import Harm, Level, case
 from conformance.cases.services import alone, expect_kv, value_of
 from conformance.node.resources import memory
 from conformance.verdict import Unmet
 from conformance.wire.message import message
+from conformance.wire.packing import Raw
 from conformance.wire.value import Dataclass, Ref
 
 if TYPE_CHECKING:
@@ -191,15 +192,18 @@ async def an_ask_that_is_too_late_is_not_handled(stage: Stage) -> None:
 
     given: n1, alone, leads
     when: a client puts 1 with a timeout of an hour, and 2 with a timeout of 0 ms
-    expect: k is 1
+    expect: k is 1; the second put is not answered
     why: the asker was told that it timed out, and has asked somebody else
     """
     _, client = await alone(stage)
     put = {"op": "put", "key": "k"}
     id = client.send_ask("$kv", {**put, "value": 1}, timeout_ms=3_600_000)
     value_of(await client.kv_answer(id), "put")
-    client.send_ask("$kv", {**put, "value": 2}, timeout_ms=0)
+    late = client.send_ask("$kv", {**put, "value": 2}, timeout_ms=0)
     await expect_kv(client, 1, "get", "k")
+    for heard in client.line.inbox.all:
+        if heard.message.kind == "ASK_RES" and heard["id"] == late:
+            raise heard.unmet("no answer to an ask that nobody waits for", "one")
 
 
 @case("M-11", "MSG-8", harm=Harm.LIVENESS)
@@ -217,6 +221,21 @@ async def a_reply_that_fits_no_frame_is_told_of(stage: Stage) -> None:
     await expect_kv(client, None, "put", "small", value=1)
     (await client.ask("$kv", {"op": "get", "key": "k"})).expect(code="REPLY_TOO_LARGE")
     await expect_kv(client, 1, "get", "small")
+
+
+@case("M-16", "MSG-3", level=Level.STRICT, harm=Harm.LIVENESS)
+async def an_ask_that_is_too_deep_is_answered(stage: Stage) -> None:
+    """An ask whose message nests too deep is answered, for its id can be read.
+
+    given: n1, alone
+    when: a client asks $echo with a message of three hundred levels
+    expect: BAD_MESSAGE with its id
+    why: its asker would wait for its timeout
+    """
+    troupe = await stage.troupe()
+    client = await troupe.client()
+    id = client.send_ask("$echo", Raw(b"\x91" * 300 + b"\xc0"), detail="malformed")
+    (await client.line.hear("ASK_RES", id=id)).expect(code="BAD_MESSAGE")
 
 
 @case("M-12", "MSG-7", "MSG-11", "KV-1", harm=Harm.PROTOCOL)
@@ -272,3 +291,22 @@ async def who_does_not_read_costs_little(stage: Stage) -> None:
         raise Unmet(
             "less than 200 MiB for 400 MiB of replies that nobody reads", f"{(most - before) // MIB} MiB"
         )
+
+
+@case("M-17", "MSG-12", "KV-1", harm=Harm.PROTOCOL)
+async def what_an_actor_does_not_accept_is_refused(stage: Stage) -> None:
+    """A message of a type that the actor does not accept is refused at the boundary, and harms nobody.
+
+    given: n1, alone; $sleep accepts integers and floats
+    when: a client tells and asks it "soon", nil and a list, and then asks it for 0 seconds
+    expect: ACTOR_FAILED with error_type UnhandledMessage for each ask; 0 at last
+    why: an actor that gets what its author never thought of does what nobody thought of
+    """
+    troupe = await stage.troupe()
+    client = await troupe.client()
+    for wrong in ("soon", None, [1]):
+        client.line.send(message("ACTOR_MSG", "$sleep", message=wrong))
+        heard = await client.ask("$sleep", wrong)
+        heard.expect(code="ACTOR_FAILED", error_type="UnhandledMessage")
+    if await client.value("$sleep", 0) != 0:
+        raise Unmet("$sleep to reply 0", "another value")

@@ -1,4 +1,4 @@
-"""Live clusters whose network is cut: between groups, in one direction, in shapes that have no two equal views."""
+"""Live clusters whose network is cut: between groups, in one direction, so that no two see the same."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from conformance._protocol import APPEND_ENTRIES_REQ, APPEND_ENTRIES_RES
 from conformance.case import Harm, Layer, case
-from conformance.proxy.faults import Drop, Fault
 from conformance.verdict import Unmet
+from conformance.wire.describe import summary
 
 if TYPE_CHECKING:
     from conformance.cluster import Cluster
@@ -20,19 +20,17 @@ async def silent(client: Client, *asks: int) -> None:
     """Raises `Unmet` if one of these asks of `$kv` has been answered with success."""
     await client.line.ping()
     for heard in client.line.inbox.all:
-        answer = heard.get("value")
-        if heard.message.kind == "ASK_RES" and heard["id"] in asks and isinstance(answer, dict) and answer["ok"]:
-            raise heard.unmet("no success without a majority (COMMIT-1)", repr(answer), "value")
-
-
-def deafen(cluster: Cluster, node: str) -> None:
-    """From now on this node hears nothing of the others."""
-    for other in cluster.others(node):
-        cluster.network.add(Fault(Drop(), other, node))
+        if heard.message.kind != "ASK_RES" or heard["id"] not in asks:
+            continue
+        match heard.get("value"):
+            case {"ok": True}:
+                raise heard.unmet("no success without a majority (COMMIT-1)", summary(heard.message), "value")
+            case _:
+                pass
 
 
 async def answers(cluster: Cluster, node: str, term: int) -> None:
-    """Returns when this node has answered an AppendEntries that is yet to be sent, in this term or a later one."""
+    """Returns when this node has answered an AppendEntries, of this term at least, that is yet to come."""
     asked = await cluster.wires.frame(
         f"AppendEntries to {node} in term {term}",
         lambda seen: seen.target == node and seen.said["term"] >= term,
@@ -136,7 +134,7 @@ async def deaf_leader_steps_down(stage: Stage) -> None:
         await work.progress()
         _, leader = await cluster.leader()
         client = await cluster.client(leader)
-        deafen(cluster, leader)
+        cluster.lose(cluster.others(leader), [leader])
         ask = client.send_ask("$kv", {"op": "put", "key": "unheard", "value": 1})
         await cluster.leader(besides=[leader])
         await silent(client, ask)
@@ -160,8 +158,7 @@ async def mute_leader_follows_its_successor(stage: Stage) -> None:
     async with cluster.work() as work:
         await work.progress()
         _, leader = await cluster.leader()
-        for other in cluster.others(leader):
-            cluster.network.add(Fault(Drop(), leader, other))
+        cluster.lose([leader], cluster.others(leader))
         term, _ = await cluster.leader(besides=[leader])
         await answers(cluster, leader, term)
         await answers(cluster, leader, term)  # now nothing of before is on its way on another connection
@@ -169,7 +166,7 @@ async def mute_leader_follows_its_successor(stage: Stage) -> None:
         await work.progress()
         for seen in cluster.wires.frames(APPEND_ENTRIES_REQ, since=since):
             if seen.source == leader and seen.said["term"] < term:
-                raise Unmet(f"no AppendEntries of {leader} in an old term", f"one in term {seen.said['term']}")
+                raise seen.unmet(f"no AppendEntries of {leader} in a term before {term}")
         cluster.network.heal()
         await work.progress()
     await cluster.conclude(work)
@@ -189,7 +186,7 @@ async def deaf_follower_deposes_nobody(stage: Stage) -> None:
         await work.progress()
         _, leader = await cluster.leader()
         follower = stage.rng.choice(cluster.others(leader))
-        deafen(cluster, follower)
+        cluster.lose(cluster.others(follower), [follower])
         await asyncio.gather(cluster.campaign_in_vain(follower, rounds=4), work.progress())
         cluster.network.heal()
         await work.progress()

@@ -36,8 +36,8 @@ async def vote_survives(stage: Stage) -> None:
 async def leader_that_was_heard_frees_no_vote(stage: Stage) -> None:
     """Neither following the leader it voted for nor giving way as a candidate takes a vote back from the disk.
 
-    given: n1 voted for n2 in term 3 and took its entries, was killed and started again; later it was a candidate, gave way
-        to n2 in the same term, was killed and started again
+    given: n1 voted for n2 in term 3 and took its entries, was killed and started again; later it was a
+        candidate, gave way to n2 in the same term, was killed and started again
     when: n3 asks for its vote in that term, each time
     expect: denied, each time
     why: in memory the known leader hides it; after a crash a second candidate wins the term
@@ -159,3 +159,23 @@ async def it_is_the_same_server_after_a_restart(stage: Stage) -> None:
     if len(boots) != 3:
         raise Unmet("another boot id at each start (HELLO-6)", f"{len(boots)} in three starts")
     (await n3.ask(n3.request_vote(5, (1, 1), troupe.members))).expect(vote_granted=True)
+
+
+@case("P-26", "COMMIT-3", "APPEND-5", harm=Harm.DURABILITY, capabilities=("introspect",))
+async def uncommitted_entries_are_not_applied_at_start(stage: Stage) -> None:
+    """After a restart nothing is taken for committed that nobody said is.
+
+    given: n1, with entries up to 5, committed to 2, killed and started again
+    when: n2 sends a heartbeat after (5, 1) with leader_commit 2
+    expect: commit_index 2, and nothing beyond it applied
+    why: entries 3 to 5 may yet be replaced; what they did would stay
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    step = Entry(1, "command", command("incr", "n", value=1))
+    await troupe.follow(n2, [step] * 4, commit=2)
+    await troupe.restart()
+    (await n2.ask(n2.append(1, (5, 1), commit=2))).expect(success=True, match_index=5)
+    await troupe.applied(2)
+    await troupe.expect_status(commit_index=2, last_applied=2)
+    await expect_values(troupe, n=1)

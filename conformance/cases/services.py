@@ -10,6 +10,7 @@ from conformance.peer.troupe import EAGER_MS, command
 from conformance.verdict import Unmet
 from conformance.wire.message import Entry
 from conformance.wire.packed import read
+from conformance.wire.packing import is_dict
 from conformance.wire.value import pack, unpack
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ async def followers_name_the_leader(stage: Stage) -> None:
     """A node that does not lead refuses every request of $kv, and names the leader if it knows one.
 
     given: n1, who knows nobody; later a follower of n2
-    when: a client sends each op, before and after
-    expect: not_leader, definite true, leader nil, then n2; n1's log has got no entry
+    when: a client sends each op, before and after, and one that makes no sense
+    expect: not_leader, definite true, leader nil, then n2; bad_request for the last; n1's log has got no entry
     why: clients find the leader by it, and know that they may ask again
     """
     troupe = await stage.troupe()
@@ -184,6 +185,7 @@ async def followers_name_the_leader(stage: Stage) -> None:
             if answer["leader"] != leader:
                 raise Unmet(f"leader {leader!r}", repr(answer))
         await expect_no(client, "not_leader", {"op": "incr", "key": "k", "value": 1})
+        await expect_no(client, "bad_request", {"op": "put", "key": "k"})
     (await n2.ask(n2.append(1, (2, 1)))).expect(success=False)
     (await n2.ask(n2.append(1, (1, 1)))).expect(success=True)
 
@@ -289,9 +291,9 @@ async def its_commands_are_the_requests_fields(stage: Stage) -> None:
         client.send_ask("$kv", request)
         heard = await carries(troupe, n2, index)
         entry: Entry = heard["entries"][index - heard["prev_log_index"] - 1]
-        said = unpack(entry.data, read(entry.data), [])
-        if entry.kind != "command" or not isinstance(said, dict):
+        said: object = unpack(entry.data, read(entry.data), [])
+        if entry.kind != "command" or not is_dict(said):
             raise heard.unmet(f"a command of a map with {request}", f"{entry.kind} {said!r}", "entries")
-        ours = {name: said.get(name, "absent") for name in request}  # pyright: ignore[reportUnknownMemberType]
+        ours = {name: said.get(name, "absent") for name in request}
         if pack(ours) != pack(request):
             raise heard.unmet(f"a map with {request}", repr(said), "entries")

@@ -324,3 +324,23 @@ async def entries_within_the_snapshot_are_skipped(stage: Stage) -> None:
     await install(troupe, n2, (5, 1))
     await troupe.replicate(n2, (2, 1), entries(1, 1, 1, 1, 1, first=3))
     (await n2.ask(n2.append(1, (7, 1)))).expect(success=True, match_index=7)
+
+
+@case("S-50", "SNAP-11", harm=Harm.PROTOCOL, capabilities=CAPS)
+async def impossible_snapshots_are_refused(stage: Stage) -> None:
+    """A snapshot that ends at index 0, and a chunk over the limit, are BAD_PAYLOAD.
+
+    given: n1, a follower with entry 1
+    when: n2 sends a snapshot up to (0, 0), and then one up to (9, 1) in a single chunk of 1 MiB and a byte
+    expect: neither is installed; an entry after (1, 1) is taken
+    why: index 0 is before everything; a chunk without a limit is a frame that stops heartbeats
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2)
+    large = pack([["k", "x" * (1_048_577 - len(pack([["k", "x" * 70_000]])) + 70_000)]])
+    for last, data in (((0, 0), STATE), ((9, 1), large)):
+        n2.request(chunk(troupe, n2, last, data=data), detail="malformed")
+        await troupe.fence(n2)
+        n2.raft.inbox.nothing("INSTALL_SNAPSHOT_RES", installed=True)
+    await troupe.replicate(n2, (1, 1), entries(1))

@@ -60,15 +60,17 @@ def main() -> int:
         for mutant in load_mutants()
         if fnmatchcase(mutant.name, parsed.only) and parsed.benign is not bool(mutant.killed_by)
     ]
-    if parsed.sample is not None and parsed.sample < len(chosen):
-        chosen = [chosen[at * len(chosen) // parsed.sample] for at in range(parsed.sample)]
+    sample: int | None = parsed.sample
+    if sample is not None and sample < len(chosen):
+        chosen = [chosen[at * len(chosen) // sample] for at in range(sample)]
     scale = time_scale()
     results: list[Result] = []
     with ProcessPoolExecutor(parsed.jobs) as pool:
         for result in pool.map(run, chosen, [scale] * len(chosen)):
             results.append(result)
             verdict = "SURVIVED" if result.wrong else ("killed" if result.mutant.killed_by else "harmless")
-            said = ", ".join(f"{outcome.case} {outcome.state}" for outcome in result.wrong or result.outcomes[:3])
+            shown = result.wrong or result.outcomes[:3]
+            said = ", ".join(f"{outcome.case} {outcome.state}" for outcome in shown)
             print(f"{verdict:<9} {result.mutant.name:<40} {said}  {result.seconds:.1f}s", flush=True)
     survivors = [result for result in results if result.wrong]
     print(f"{len(results) - len(survivors)} of {len(results)} as they should be")

@@ -106,8 +106,9 @@ class SmallDisk:
 
     @property
     def under(self) -> tuple[str, ...]:
-        """What starts a command inside."""
-        return ("nsenter", "--user", "--mount", "--preserve-credentials", f"--target={self._holder.pid}", "--")
+        """What starts a command inside, in the present directory: nsenter by itself goes to the root."""
+        enter = ("nsenter", "--user", "--mount", "--preserve-credentials", f"--target={self._holder.pid}", "--")
+        return (*enter, "sh", "-c", 'cd "$0" && exec "$@"', os.getcwd())
 
     async def resize(self, size: str) -> None:
         """Makes it larger or smaller."""

@@ -39,6 +39,7 @@ class Node:
         """What was wrong with how its processes ended or printed."""
         self.store_id: bytes | None = None
         """As its latest hello said."""
+        self._first_id = launch.node_id
         self._template = tuple(template)
         self._trace = trace
         self._ready_seconds = ready_seconds
@@ -47,7 +48,8 @@ class Node:
 
     @property
     def node_id(self) -> str:
-        return self.launch.node_id
+        """As it is told now, or was told first, when its directory is to know it."""
+        return self.launch.node_id or self._first_id
 
     @property
     def process(self) -> NodeProcess:

@@ -1,7 +1,7 @@
 """The two pipes between the suite and a node: its standard input and its standard output.
 
-They are not those of asyncio's subprocess, with which nobody hears of a process's end before every descendant that
-inherited a pipe has ended, too: a node that leaves a child behind would hold up the suite.
+They are not those of asyncio's subprocess, with which nobody hears of a process's end before every descendant
+that inherited a pipe has ended, too: a node that leaves a child behind would hold up the suite.
 """
 
 from __future__ import annotations

@@ -103,6 +103,7 @@ class NodeProcess:
     async def end(self) -> list[str]:
         """Kills whatever is left of the group; says what was wrong with how the node left."""
         left = await _end_group(self._process)
+        await asyncio.wait([self._watch], timeout=1.0)  # what it printed last may still be in the pipe
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
         self._pipes.close()
