@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import tomllib
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from conformance.case import GROUPS, Layer, load
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
     from conformance.case import Case
 
+FAILED = 1
+USAGE = 64
+HARNESS_ERROR = 3
+INTERRUPTED = 130
+
 _EPILOG = """\
 examples:
   conformance run -- casty node
@@ -23,15 +30,14 @@ examples:
   conformance list persistence
   conformance explain E-06
   conformance replay conformance-results/cases/E-06
+  conformance compare ours/results.json theirs/results.json -o compare.html
 
-CMD starts one node and follows the launch contract (spec/launch.md). It may hold {config} {node_id}
-{data_dir} {advertise}
-{seeds} {n} {heartbeat_ms} {election_ms} {seed}; the same values are always in the environment as CF_CONFIG,
-CF_NODE_ID …
+CMD starts one node and follows the launch contract (spec/launch.md). It may hold {config} {node_id} {data_dir}
+{advertise} {seeds} {n} {heartbeat_ms} {election_ms} {seed}; the same values are always in the environment as
+CF_CONFIG, CF_NODE_ID …
 
 exit status: 0 the node conforms; 1 it does not; 2 a check could not be finished; 3 the suite or the machine
-went wrong;
-64 the command line makes no sense; 130 interrupted
+went wrong; 64 the command line makes no sense; 130 interrupted
 """
 
 
@@ -43,13 +49,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         at = given.index("--")
         given, command = given[:at], given[at + 1 :]
     parsed = _parser().parse_args(given)
+    try:
+        return _do(parsed, command)
+    except KeyboardInterrupt:
+        print("conformance: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is still buffered must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        print(f"conformance: the suite itself went wrong: {type(error).__name__}: {error}", file=sys.stderr)
+        return HARNESS_ERROR
+
+
+def _do(parsed: argparse.Namespace, command: list[str]) -> int:
     match parsed.verb:
         case "run":
             return _run(parsed, command)
+        case "replay":
+            return _replay(parsed, command)
         case "list":
             return _list(parsed)
         case "explain":
             return _explain(parsed.what)
+        case "compare":
+            return _compare(parsed)
+        case "rules":
+            return _rules(parsed)
         case verb:
             raise AssertionError(verb)
 
@@ -58,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         print(f"{self.prog}: {message}", file=sys.stderr)
-        raise SystemExit(64)
+        raise SystemExit(USAGE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,17 +97,53 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Parser)
-    run = verbs.add_parser(
-        "run", help="play cases against CMD", usage="conformance run [CASES] [OPTIONS] -- CMD …"
+    _add_run(
+        verbs.add_parser(
+            "run", help="play cases against CMD", usage="conformance run [CASES] [OPTIONS] -- CMD …"
+        )
     )
+    again = verbs.add_parser("replay", help="play a case that was kept once more, with the same seed")
+    again.add_argument(
+        "artifact", type=Path, metavar="ARTIFACT", help="its folder, such as conformance-results/cases/E-06"
+    )
+    again.add_argument(
+        "--out", type=Path, default=Path("conformance-replay"), metavar="DIR", help="reports and artifacts"
+    )
+    again.add_argument(
+        "--as-script",
+        metavar="NODE",
+        help="only send this node what it was sent then, and show what it answers",
+    )
+    listing = verbs.add_parser("list", help="the cases, or some of them")
+    _add_selection(listing)
+    explain = verbs.add_parser("explain", help="a case (E-06) or a rule (VOTE-3) and why it is there")
+    explain.add_argument("what", metavar="ID")
+    compare = verbs.add_parser("compare", help="runs of several implementations, side by side")
+    compare.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="results.json, or its folder")
+    compare.add_argument("-o", "--output", type=Path, metavar="FILE", help="also as a page")
+    compare.add_argument("--all", action="store_true", help="also the cases on which all agree")
+    rules = verbs.add_parser("rules", help="which cases check which rule")
+    what = rules.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true", help="write the table to conformance/RULES.md")
+    what.add_argument(
+        "--check", action="store_true", help="fail if that file is old, or a MUST has neither case nor excuse"
+    )
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
     _add_selection(run)
+    workers = max(2, min(8, os.cpu_count() or 2))
     run.add_argument(
-        "--workers", type=int, default=max(2, min(8, os.cpu_count() or 2)), metavar="N", help="cases at a time"
+        "--workers", type=_count, default=workers, metavar="N", help=f"cases at a time ({workers})"
     )
     run.add_argument("--seed", help="of everything random; a run prints its own")
-    run.add_argument("--repeat", type=int, default=1, metavar="N", help="play each case so often")
+    run.add_argument("--repeat", type=_count, default=1, metavar="N", help="play each case so often")
     run.add_argument(
-        "--scale", type=float, metavar="X", help="how slow this machine is, 1 to 8 (measured, without)"
+        "--scale",
+        type=_scale,
+        metavar="X",
+        help="by which all bounds of time are multiplied (measured, 1 to 8)",
     )
     run.add_argument(
         "--out", type=Path, default=Path("conformance-results"), metavar="DIR", help="reports and artifacts"
@@ -89,11 +153,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--expect", type=Path, metavar="FILE", help="a baseline: TOML with [xfail] id = reason")
     run.add_argument("--reference", metavar="CMD", help="another implementation's command, for mixed clusters")
     run.add_argument("-v", "--verbose", action="store_true", help="a line for each case")
-    listing = verbs.add_parser("list", help="the cases, or some of them")
-    _add_selection(listing)
-    explain = verbs.add_parser("explain", help="a case (E-06) or a rule (VOTE-3) and why it is there")
-    explain.add_argument("what", metavar="ID")
-    return parser
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +167,22 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         "--level", default="strict", choices=["core", "strict"], help="core leaves out what is only a SHOULD"
     )
     parser.add_argument("--nightly", action="store_true", help="also the long ones")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def _scale(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, at most 100")
+    return value
 
 
 def _select(parsed: argparse.Namespace) -> list[Case]:
@@ -134,80 +209,127 @@ def _list(parsed: argparse.Namespace) -> int:
 
 def _explain(what: str) -> int:
     from conformance._protocol import RULES
-    from conformance.report.text import explanation
+    from conformance.report.text import explanation, rule_text
 
     cases = load()
     if what in cases:
         print(explanation(cases[what]))
     elif what in RULES:
-        rule = RULES[what]
-        print(f"{rule.id} ({rule.level}, {rule.place})\n  {rule.text}\n  {rule.why}".rstrip())
-        print("checked by: " + ", ".join(case.id for case in cases.values() if what in case.rules))
+        print(rule_text(RULES[what]))
+        print("\n  checked by")
+        for case in cases.values():
+            if what in case.rules:
+                print(f"    {case.id:<6} {case.title}")
     else:
         _die(f"{what!r} is neither a case nor a rule; see `conformance list`")
     return 0
 
 
-def _run(parsed: argparse.Namespace, command: list[str]) -> int:
-    try:
-        from conformance.front import Exit, play
-    except ImportError as error:
-        _die(f"{error.name} is missing: install casty[conformance]")
-    from conformance.probe import CommandError, describe, time_scale
-    from conformance.report.console import Console
-    from conformance.report.files import write_reports
-    from conformance.runner import choose_seed
-    from conformance.settings import Settings
-    from conformance.verdict import HarnessError
+def _compare(parsed: argparse.Namespace) -> int:
+    from conformance.report.compare import page, table
+    from conformance.report.results import ResultsError, read_results
 
+    try:
+        runs = [read_results(path) for path in parsed.results]
+    except ResultsError as error:
+        _die(str(error))
+    print(table(runs, is_whole=parsed.all))
+    if parsed.output is not None:
+        parsed.output.write_text(page(runs), encoding="utf-8", errors="backslashreplace")
+        print(f"\npage     {parsed.output}")
+    return 0
+
+
+def _rules(parsed: argparse.Namespace) -> int:
+    from conformance import traceability
+
+    text = traceability.document()
+    if parsed.write:
+        traceability.FILE.write_text(text, encoding="utf-8")
+        print(traceability.FILE)
+    elif not parsed.check:
+        print(text, end="")
+    complaints = traceability.complaints() if parsed.write or parsed.check else []
+    if parsed.check and not traceability.is_current(text):
+        complaints.append(f"{traceability.FILE.name} is out of date: conformance rules --write")
+    for complaint in complaints:
+        print(f"conformance: {complaint}", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def _run(parsed: argparse.Namespace, command: list[str]) -> int:
     if not command:
         _die("no command: conformance run [CASES] [OPTIONS] -- CMD …")
     cases = _select(parsed)
-    scale = parsed.scale or time_scale()
-    try:
-        described = describe(command, scale)
-    except CommandError as error:
-        _die(str(error))
-    except HarnessError as error:
-        print(f"conformance: {error}", file=sys.stderr)
-        return Exit.HARNESS_ERROR
+    expected = _baseline(parsed.expect)
+    _need_packages()
+    from conformance.probe import CommandError, time_scale
+    from conformance.runner import choose_seed
+    from conformance.settings import Settings
+    from conformance.trial import Manner, hold
+
     settings = Settings(
         command=tuple(command),
-        impl=described.impl,
-        caps=described.caps,
         seed=parsed.seed or choose_seed(),
-        scale=scale,
+        scale=parsed.scale or time_scale(),
         out=parsed.out.absolute(),
         keep=parsed.keep,
         repeat=parsed.repeat,
-        expected_failures=_baseline(parsed.expect),
-        reference=tuple((parsed.reference or "").split()),
+        expected_failures=expected,
+        reference=tuple(shlex.split(parsed.reference or "")),
     )
-    settings.out.mkdir(parents=True, exist_ok=True)
-    console = Console(load(), len(cases) * parsed.repeat, verbose=parsed.verbose)
-    console.begin(described.impl, command, settings.seed, parsed.workers)
-    run = play(settings, cases, workers=parsed.workers, junit=settings.out / "junit.xml", show=console.show)
-    status = run.status(len(cases) * parsed.repeat, strict=parsed.strict)
-    console.end(run.outcomes, run.seconds, write_reports(settings, run, status))
-    for trouble in run.trouble:
-        print(f"conformance: {trouble}", file=sys.stderr)
-    if run.interrupted:
-        print("conformance: interrupted; the nodes are ended, the artifacts kept", file=sys.stderr)
-    return status
+    manner = Manner(workers=parsed.workers, is_strict=parsed.strict, is_verbose=parsed.verbose)
+    try:
+        return hold(settings, cases, manner)[0]
+    except CommandError as error:
+        _die(str(error))
+
+
+def _replay(parsed: argparse.Namespace, command: list[str]) -> int:
+    _need_packages()
+    from conformance.artifacts import ArtifactError
+    from conformance.probe import CommandError
+    from conformance.replay import replay, replay_script
+    from conformance.verdict import Unmet
+
+    try:
+        if parsed.as_script:
+            for line in replay_script(parsed.artifact, parsed.as_script, tuple(command)):
+                print(line)
+            return 0
+        return replay(parsed.artifact, tuple(command), parsed.out)
+    except (ArtifactError, CommandError) as error:
+        _die(str(error))
+    except Unmet as unmet:
+        _die(str(unmet), FAILED)
+
+
+def _need_packages() -> None:
+    try:
+        from conformance.front import lacking
+    except ModuleNotFoundError as error:
+        missing = [str(error.name)]
+    else:
+        missing = lacking()
+    if missing:
+        _die(f"not installed: {', '.join(missing)}; pip install 'casty[conformance]'", HARNESS_ERROR)
 
 
 def _baseline(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("xfail", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("xfail", {})
+    except (OSError, ValueError) as error:
         _die(f"--expect {path}: {error}")
-    if unknown := set(table) - set(load()):
+    if not isinstance(table, dict):
+        _die(f"--expect {path}: [xfail] is no table of ids and reasons")
+    reasons = {str(id): str(reason) for id, reason in cast("dict[str, object]", table).items()}
+    if unknown := reasons.keys() - load().keys():
         _die(f"--expect {path}: no such case: {', '.join(sorted(unknown))}")
-    return {id: str(reason) for id, reason in table.items()}
+    return reasons
 
 
-def _die(text: str) -> NoReturn:
+def _die(text: str, status: int = USAGE) -> NoReturn:
     print(f"conformance: {text}", file=sys.stderr)
-    raise SystemExit(64)
+    raise SystemExit(status)

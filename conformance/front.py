@@ -1,24 +1,32 @@
-"""A run: pytest with its workers underneath, outcomes, reports and an exit status on top."""
+"""Many cases played: pytest with its workers underneath, outcomes and an exit status on top."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import time
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from conformance.plugin import CATALOGUE_FILE, outcome_of
+from conformance.plugin import CATALOGUE_FILE, WORKER_SUFFIX, outcome_of
 from conformance.verdict import Outcome, State
+from conformance.warden import Warden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from conformance.case import Case
     from conformance.settings import Settings
+
+PACKAGES: Final = {"xdist": "pytest-xdist", "pytest_timeout": "pytest-timeout"}
+"""What must be installed besides pytest, by the name of its module."""
 
 
 class Exit(IntEnum):
@@ -55,26 +63,68 @@ class Run:
         return Exit.INCONCLUSIVE if State.INCONCLUSIVE in states else Exit.CONFORMS
 
 
+class Audience(Protocol):
+    """Whoever wants to know how a run goes."""
+
+    def started(self, case_id: str) -> None:
+        """A case is being played."""
+
+    def show(self, outcome: Outcome) -> None:
+        """A case has ended."""
+
+
+def lacking() -> list[str]:
+    """The packages without which nothing can be played and which are not installed."""
+    missing: list[str] = []
+    for module, package in PACKAGES.items():
+        try:
+            import_module(module)
+        except ImportError:
+            missing.append(package)
+    return missing
+
+
 def play(
-    settings: Settings,
-    cases: Sequence[Case],
-    *,
-    workers: int,
-    junit: Path | None,
-    show: Callable[[Outcome], None],
+    settings: Settings, cases: Sequence[Case], *, workers: int, junit: Path | None, audience: Audience
 ) -> Run:
-    """Plays the cases, `workers` at a time, and calls `show` with each outcome as it comes in."""
+    """Plays the cases, `workers` at a time, and tells the audience of each; nothing runs on afterwards.
+
+    SIGTERM and SIGHUP interrupt it as SIGINT does: what has come out so far is kept.
+    """
     work = settings.out / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     settings.write(work / "settings.json")
     (work / "cases.txt").write_text("\n".join(case.id for case in cases) + "\n", encoding="utf-8")
     (work / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    run = Run()
+    began = time.monotonic()
+    warden = Warden.start()
+    try:
+        with _interruptible(), _plain_environment():
+            status = pytest.main(_arguments(work, workers, junit), plugins=[_Listener(run, work, audience)])
+        run.interrupted = status == pytest.ExitCode.INTERRUPTED
+        if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+            run.trouble.append(f"pytest ended with {pytest.ExitCode(status).name}")
+    except KeyboardInterrupt:
+        run.interrupted = True
+    finally:
+        strays = warden.dismiss()
+    if not run.interrupted:
+        run.trouble += [f"had to be ended after the run: {stray.command[:200]}" for stray in strays]
+    run.seconds = time.monotonic() - began
+    shutil.rmtree(work, ignore_errors=True)
+    return run
+
+
+def _arguments(work: Path, workers: int, junit: Path | None) -> list[str]:
+    """What pytest is told: nothing of the user's own configuration and plugins plays a part."""
     arguments = [
         str(CATALOGUE_FILE),
         f"--rootdir={work}",
         f"-c{work / 'pytest.ini'}",
         "-pconformance.plugin",
+        "-ppytest_timeout",
         "-pno:python",
         "-pno:cacheprovider",
         f"--conformance-settings={work / 'settings.json'}",
@@ -82,26 +132,48 @@ def play(
         f"--basetemp={work / 'tmp'}",
     ]
     if workers > 1:
-        arguments += [f"--numprocesses={workers}", "--dist=load", "--maxschedchunk=1"]
+        arguments += ["-pxdist.plugin", f"--numprocesses={workers}", "--dist=load", "--maxschedchunk=1"]
     if junit is not None:
         arguments += [f"--junitxml={junit}", "-ojunit_suite_name=conformance"]
-    run = Run()
-    began = time.monotonic()
-    status = pytest.main(arguments, plugins=[_Listener(run, show)])
-    run.seconds = time.monotonic() - began
-    run.interrupted = status == pytest.ExitCode.INTERRUPTED
-    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        run.trouble.append(f"pytest ended with {status!r}")
-    shutil.rmtree(work, ignore_errors=True)
-    return run
+    return arguments
+
+
+@contextlib.contextmanager
+def _plain_environment() -> Generator[None, None, None]:
+    ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None, None, None]:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class _Listener:
     """In the front's process: takes the place of pytest's own terminal reporter."""
 
-    def __init__(self, run: Run, show: Callable[[Outcome], None]) -> None:
+    def __init__(self, run: Run, work: Path, audience: Audience) -> None:
         self._run = run
-        self._show = show
+        self._work = work
+        self._audience = audience
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -109,14 +181,29 @@ class _Listener:
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._audience.started(_case_of(nodeid))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         outcome = outcome_of(report)
         if outcome is not None:
             self._run.outcomes.append(outcome)
-            self._show(outcome)
+            self._audience.show(outcome)
         elif report.failed:
-            self._run.trouble.append(f"{report.nodeid}: {report.longreprtext.strip().splitlines()[-1][:300]}")
+            lines = report.longreprtext.strip().splitlines() or ["no word of why"]
+            self._run.trouble.append(f"{_case_of(report.nodeid)}: {lines[-1][:300]}")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self._run.trouble.append(report.longreprtext.strip()[-2000:])
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """The workers end what they play, if the terminal has not told them already."""
+        for file in self._work.glob(f"*{WORKER_SUFFIX}"):
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(file.stem), signal.SIGINT)
+
+
+def _case_of(nodeid: str) -> str:
+    """The id of the case, from pytest's name for what it plays."""
+    return nodeid.rpartition("::")[2].partition(".")[0]

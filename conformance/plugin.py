@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PROPERTY: Final = "conformance"
 """The user property in which an outcome travels from a worker to the front."""
+WORKER_SUFFIX: Final = ".worker"
+"""Of the files, next to the settings, that are called by the workers' process ids."""
 CATALOGUE_FILE: Final = Path(__file__).with_name("case.py")
 """What the front gives pytest to collect: it stands for all cases."""
 
@@ -35,9 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reads the settings once for each process."""
+    """Reads the settings once for each process; a worker leaves word of itself for an interruption."""
     if path := config.getoption("--conformance-settings"):
         config.stash[_SETTINGS] = Settings.read(Path(path))
+        if hasattr(config, "workerinput"):
+            Path(path).with_name(f"{os.getpid()}{WORKER_SUFFIX}").touch()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -57,7 +62,7 @@ class Catalogue(pytest.File):
         for id in sorted(
             wanted, key=lambda id: (catalogue[id].layer is Layer.SCRIPTED, -catalogue[id].seconds)
         ):
-            for repeat in range(settings.repeat):
+            for repeat in range(settings.first_repeat, settings.first_repeat + settings.repeat):
                 yield CaseItem.from_parent(  # pyright: ignore[reportUnknownMemberType]
                     self,
                     name=id if settings.repeat == 1 else f"{id}.{repeat}",

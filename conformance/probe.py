@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import shutil
 import signal
 import subprocess
@@ -10,10 +12,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from conformance.node.contract import Launch, read_description
-from conformance.verdict import HarnessError, Unmet
+from conformance.verdict import Unmet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,36 +24,49 @@ if TYPE_CHECKING:
 
 INVENTED: Final = "no-such-capability"
 UNSUPPORTED_STATUS: Final = 127
-_SECONDS: Final = 20.0
+_SECONDS: Final = 10.0
+_OUTPUT_MAX: Final = 65536
+_LOOK_SECONDS: Final = 0.02
 
 
 class CommandError(ValueError):
     """There is no such program: the caller's mistake."""
 
 
+def check_program(word: str) -> None:
+    """Raises `CommandError` where the first word of a command names no program that can be started."""
+    if shutil.which(word) is not None:
+        return
+    path = Path(word)
+    if path.is_dir():
+        raise CommandError(f"{word!r} is a directory, not a program")
+    if path.exists() and "/" in word:
+        raise CommandError(f"{word!r} is not executable: chmod +x it, or put its interpreter first")
+    if " " in word:
+        raise CommandError(
+            f"there is no program {word!r}: give the command as words, not as one text in quotes"
+        )
+    raise CommandError(f"there is no program {word!r}")
+
+
 def describe(command: Sequence[str], scale: float) -> Description:
     """What the command declares by `--describe`.
 
-    Raises `CommandError` where there is no such program, and `HarnessError` where it gives no description or
-    promises a capability that was made up: then nothing it declares can be relied on.
+    Raises `CommandError` where there is no such program, and `Unmet`, the node's fault, where it gives no
+    description or does not refuse a capability that was made up: then nothing it declares can be relied on.
     """
-    if shutil.which(command[0]) is None:
-        raise CommandError(f"there is no program {command[0]!r}")
-    status, out, err = _run([*_filled(command), "--describe"], (), scale)
-    if status != 0:
-        raise HarnessError(
-            f"{' '.join(command)} --describe ended with status {status}, not 0 (LAUNCH-5){_last(err)}"
-        )
+    check_program(command[0])
+    answer = _run([*_filled(command), "--describe"], (), scale)
+    if answer.status != 0:
+        raise Unmet("--describe to end with status 0 (LAUNCH-5)", f"{answer.how}{answer.last_words}")
     try:
-        described = read_description(out)
+        described = read_description(answer.out)
     except Unmet as unmet:
-        raise HarnessError(f"--describe printed {unmet.got}, not {unmet.expected} (LAUNCH-5)") from None
-    status, _, err = _run(_filled(command), (INVENTED,), scale)
-    if status != UNSUPPORTED_STATUS:
-        raise HarnessError(
-            f"asked for the capability {INVENTED!r}, the node ended with {_how(status)}, not with 127 "
-            f"(LAUNCH-5): what it declares cannot be relied on{_last(err)}"
-        )
+        raise Unmet(f"--describe to print {unmet.expected} (LAUNCH-5)", unmet.got) from None
+    answer = _run(_filled(command), (INVENTED,), scale)
+    if answer.status != UNSUPPORTED_STATUS:
+        expected = f"status 127 when asked for the capability {INVENTED!r} (LAUNCH-5)"
+        raise Unmet(expected, f"{answer.how}: what it declares cannot be relied on{answer.last_words}")
     return described
 
 
@@ -63,39 +78,82 @@ def time_scale() -> float:
     return min(8.0, max(1.0, (time.monotonic() - began) / 3 / 0.05))
 
 
+class _Answer(NamedTuple):
+    status: int | None
+    """None: it did not end in time."""
+    seconds: float
+    out: str
+    err: str
+
+    @property
+    def how(self) -> str:
+        if self.status is None:
+            return f"no end within {self.seconds:.1f} s"
+        return f"status {self.status}" if self.status >= 0 else f"its end by signal {-self.status}"
+
+    @property
+    def last_words(self) -> str:
+        lines = self.err.strip().splitlines()
+        return f"; its last words: {lines[-1][:200]}" if lines else ""
+
+
 def _filled(command: Sequence[str]) -> list[str]:
     return Launch(node_id="n1", data_dir=str(Path(tempfile.gettempdir()) / "conformance-none")).command(
         command, Path(os.devnull)
     )
 
 
-def _run(command: Sequence[str], caps: tuple[str, ...], scale: float) -> tuple[int | None, str, str]:
-    """Status (None: it did not end in time), standard output and standard error; the whole group is ended."""
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+def _run(command: Sequence[str], caps: tuple[str, ...], scale: float) -> _Answer:
+    """How a process ends by itself, and the beginning of what it says; its whole group is ended then."""
+    with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as folder:
         launch = Launch(node_id="n1", data_dir=folder, caps=caps)
         config = Path(folder) / "config.json"
         launch.write(config)
-        with subprocess.Popen(
-            list(command),
-            env=launch.environment(config, {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            try:
-                out, err = process.communicate(timeout=_SECONDS * scale)
-            except subprocess.TimeoutExpired:
+        try:
+            process = subprocess.Popen(
+                list(command),
+                env=launch.environment(config, {}),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandError(f"cannot start {command[0]!r}: {error.strerror}") from None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            with process.stdin, process.stdout, process.stderr:
+                return _listen(process, process.stdout, process.stderr, _SECONDS * scale)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-                out, err = process.communicate()
-                return None, out.decode(errors="replace"), err.decode(errors="replace")
-            return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+            process.wait()
 
 
-def _how(status: int | None) -> str:
-    return "no end in time" if status is None else f"status {status}"
-
-
-def _last(err: str) -> str:
-    lines = err.strip().splitlines()
-    return f"; it said: {lines[-1][:200]}" if lines else ""
+def _listen(process: subprocess.Popen[bytes], out: IO[bytes], err: IO[bytes], seconds: float) -> _Answer:
+    """Reads both until the process ends. Who else has inherited them may go on: that is not waited for."""
+    said = {out: b"", err: b""}
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for pipe in said:
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            status = process.poll()
+            ready = selector.select(0 if status is not None else _LOOK_SECONDS) if selector.get_map() else []
+            for key, _ in ready:
+                pipe = out if key.fileobj is out else err
+                data = os.read(pipe.fileno(), _OUTPUT_MAX)
+                if not data:
+                    selector.unregister(pipe)
+                said[pipe] = (said[pipe] + data)[:_OUTPUT_MAX]
+            is_late = time.monotonic() > deadline
+            if is_late or (status is not None and not ready):
+                texts = (text.decode(errors="replace") for text in said.values())
+                return _Answer(status, seconds, *texts)
+            if not selector.get_map():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_SECONDS)

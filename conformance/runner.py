@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import time
 import traceback
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from conformance import artifacts, warden
 from conformance.case import Level
 from conformance.node.means import missing
 from conformance.stage import Stage
@@ -17,14 +19,18 @@ from conformance.trace.invariants import check
 from conformance.trace.record import Sent
 from conformance.trace.store import Trace
 from conformance.verdict import HarnessError, Outcome, State, Undecided, Unmet, Unplayable
-from conformance.wire.describe import hexdump
+from conformance.wire.describe import hexdump, tree
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from conformance.case import Case
     from conformance.settings import Settings
     from conformance.wire.frame import Frame
+
+STRAY_SECONDS: Final = 1.0
+"""How long what a node has started may outlive the node."""
 
 
 def perform(case: Case, settings: Settings, repeat: int = 0) -> Outcome:
@@ -40,50 +46,83 @@ def perform(case: Case, settings: Settings, repeat: int = 0) -> Outcome:
     if reason := missing(case.tools):
         outcome.state, outcome.reason = State.SKIP, reason
         return outcome
-    folder = settings.out / "cases" / (case.id if settings.repeat == 1 else f"{case.id}.{repeat}")
+    folder = settings.out / "cases" / artifacts.name_of(case.id, repeat, settings)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    asyncio.run(_play(case, settings, folder, outcome))
-    outcome.seconds = time.monotonic() - began
-    _judge(case, settings, outcome)
-    if settings.keep or outcome.state in (State.FAIL, State.NONSTRICT, State.INCONCLUSIVE, State.HARNESS_ERROR):
-        outcome.artifacts = str(folder)
-    else:
+    artifacts.begin(folder, case, settings, repeat)
+    with contextlib.closing(Trace(folder / "wire.jsonl")) as trace, _marked(outcome) as mark:
+        asyncio.run(_play(case, settings, folder, outcome, trace, mark))
+        outcome.seconds = time.monotonic() - began
+        _judge(case, settings, outcome)
+        if settings.keep or outcome.state.has_evidence:
+            outcome.artifacts = str(folder)
+            artifacts.finish(folder, case, settings, outcome, trace)
+    if not outcome.artifacts:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
-async def _play(case: Case, settings: Settings, folder: Path, outcome: Outcome) -> None:
-    with contextlib.closing(Trace(folder / "wire.jsonl")) as trace:
-        stage = Stage(case, settings, trace, folder, outcome.seed)
-        bound = case.seconds * settings.scale
-        limit = asyncio.timeout(bound)
+@contextlib.contextmanager
+def _marked(outcome: Outcome) -> Generator[str, None, None]:
+    """Whatever is started meanwhile carries a mark of this case."""
+    outer = os.environ.get(warden.MARK)
+    mark = f"{outer or os.urandom(8).hex()}/{outcome.case}/{outcome.repeat}"
+    os.environ[warden.MARK] = mark
+    try:
+        yield mark
+    finally:
+        if outer is None:
+            del os.environ[warden.MARK]
+        else:
+            os.environ[warden.MARK] = outer
+
+
+async def _play(
+    case: Case, settings: Settings, folder: Path, outcome: Outcome, trace: Trace, mark: str
+) -> None:
+    stage = Stage(case, settings, trace, folder, outcome.seed)
+    bound = case.seconds * settings.scale
+    limit = asyncio.timeout(bound)
+    strays: list[str] = []
+    try:
+        async with limit:
+            await case.play(stage)
+    except Unmet as unmet:
+        _fail(outcome, trace, unmet)
+    except Unplayable as reason:
+        outcome.state, outcome.reason = State.SKIP, str(reason)
+    except Undecided as reason:
+        outcome.state, outcome.reason = State.INCONCLUSIVE, str(reason)
+    except Exception as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            _fail(outcome, trace, Unmet(f"the case to end within {bound:.0f} s", "no end of it"))
+        else:
+            _blame_harness(outcome, error)
+    finally:
+        outcome.seen = len(trace)
         try:
-            async with limit:
-                await case.play(stage)
-        except Unmet as unmet:
-            _fail(outcome, trace, unmet)
-        except Unplayable as reason:
-            outcome.state, outcome.reason = State.SKIP, str(reason)
-        except Undecided as reason:
-            outcome.state, outcome.reason = State.INCONCLUSIVE, str(reason)
+            await stage.close()
         except Exception as error:
-            if isinstance(error, TimeoutError) and limit.expired():
-                _fail(outcome, trace, Unmet(f"the case to end within {bound:.0f} s", "no end of it"))
-            else:
-                _blame_harness(outcome, error)
+            _blame_harness(outcome, error)
         finally:
-            try:
-                await stage.close()
-            except Exception as error:
-                _blame_harness(outcome, error)
-        _look_back(stage, outcome)
+            strays = await _end_strays(mark, settings.scale)
+    _look_back(stage, outcome, strays)
 
 
-def _look_back(stage: Stage, outcome: Outcome) -> None:
+async def _end_strays(mark: str, scale: float) -> list[str]:
+    """Ends what the nodes have left behind outside their groups; what goes by itself at once is no matter."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STRAY_SECONDS * scale):
+            while any(warden.marked(mark)):
+                await asyncio.sleep(0.02)
+    return [f"it left a process behind: {stray.command[:120]}" for stray in warden.end(mark)]
+
+
+def _look_back(stage: Stage, outcome: Outcome, strays: list[str]) -> None:
     """What the whole trace shows, whatever the case was about; and how the processes left."""
-    broken = check(stage.trace)
-    remarks = [f"{node.node_id}: {remark}" for node in stage.nodes for remark in node.remarks]
+    found = check(stage.trace)
+    broken = [each for each in found if not each.harness]
+    remarks = [f"{node.node_id}: {remark}" for node in stage.nodes for remark in node.remarks] + strays
     if outcome.state is State.PASS and broken:
         first = broken[0]
         record = stage.trace[first.records[-1]] if first.records else None
@@ -94,6 +133,8 @@ def _look_back(stage: Stage, outcome: Outcome) -> None:
     elif outcome.state is State.PASS and remarks:
         _fail(outcome, stage.trace, Unmet("a clean end of every process (LAUNCH-2, LAUNCH-4)", remarks.pop(0)))
     outcome.notes += [f"{each.invariant}: {each.text}" for each in broken[:5]] + remarks
+    if own := next((each for each in found if each.harness), None):
+        outcome.state, outcome.reason = State.HARNESS_ERROR, f"{own.invariant}: {own.text}"
     if outcome.state is State.FAIL:
         for node in stage.nodes:
             outcome.notes += [f"{node.node_id} said: {line[:300]}" for line in node.last_words()[-3:]]
@@ -113,17 +154,31 @@ def _judge(case: Case, settings: Settings, outcome: Outcome) -> None:
 
 def _fail(outcome: Outcome, trace: Trace, unmet: Unmet) -> None:
     outcome.state, outcome.expected, outcome.got = State.FAIL, unmet.expected, unmet.got
-    if unmet.frame is not None:
-        outcome.frame = _where(trace, unmet.frame)
-        if unmet.end > unmet.start:
-            outcome.hexdump = hexdump(unmet.frame.encode(), unmet.start, unmet.end)
+    if unmet.frame is None:
+        return
+    outcome.record = _index(trace, unmet.frame)
+    outcome.frame = _where(trace, outcome.record, unmet.frame)
+    if unmet.end > unmet.start:
+        outcome.start, outcome.end = unmet.start, unmet.end
+        outcome.frame += f", byte 0x{unmet.start:02x}"
+        label = _label(unmet.frame, unmet.start, unmet.end)
+        outcome.hexdump = hexdump(unmet.frame.encode(), unmet.start, unmet.end, label)
 
 
-def _where(trace: Trace, frame: Frame) -> str:
-    for number, record in enumerate(trace):
-        if isinstance(record, Sent) and record.frame is frame:
-            return f"frame #{number} {record.source or '?'}→{record.target or '?'}, {frame.size} B"
+def _index(trace: Trace, frame: Frame) -> int:
+    return next((at for at, rec in enumerate(trace) if isinstance(rec, Sent) and rec.frame is frame), -1)
+
+
+def _where(trace: Trace, number: int, frame: Frame) -> str:
+    record = trace[number] if number >= 0 else None
+    if isinstance(record, Sent):
+        return f"frame #{number} {record.source or '?'}→{record.target or '?'}, {frame.size} B"
     return f"{frame.kind}, {frame.size} B"
+
+
+def _label(frame: Frame, start: int, end: int) -> str:
+    """The name of the field that has just these bytes, if one does."""
+    return next((line.path for line in tree(frame) if (line.start, line.end) == (start, end)), "")
 
 
 def _blame_harness(outcome: Outcome, error: Exception) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,28 +27,36 @@ class Settings:
     keep: bool = False
     """Keep the artifacts of cases that passed, too."""
     repeat: int = 1
+    """How often each case is played."""
+    first_repeat: int = 0
+    """The number of the first of them: what is drawn at random depends on it."""
     expected_failures: dict[str, str]
     """Ids that fail as known, with the reason (the baseline)."""
     reference: tuple[str, ...] = ()
     """The command of another implementation, for mixed clusters."""
 
-    def write(self, path: Path) -> None:
-        """As JSON."""
-        path.write_text(json.dumps(asdict(self), default=_plain, indent=1) + "\n", encoding="utf-8")
+    def as_dict(self) -> dict[str, Any]:
+        """In the terms of JSON."""
+        plain = {"command": [*self.command], "reference": [*self.reference], "caps": sorted(self.caps)}
+        return asdict(self) | plain | {"out": str(self.out)}
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """The reverse of `write`."""
-        given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        given |= {
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """The reverse of `as_dict`. Raises KeyError or TypeError where `given` is something else."""
+        known = {field.name for field in fields(cls)}
+        exact: dict[str, Any] = {
             "command": tuple(given["command"]),
             "reference": tuple(given["reference"]),
             "caps": frozenset(given["caps"]),
             "out": Path(given["out"]),
         }
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in given.items() if name in known})
+        return cls(**{name: value for name, value in given.items() if name in known} | exact)
 
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
 
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, frozenset) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The reverse of `write`."""
+        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))

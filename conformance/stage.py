@@ -7,10 +7,12 @@ from contextlib import AsyncExitStack
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from conformance.cluster import Cluster
 from conformance.node.contract import Launch
 from conformance.node.node import Node
 from conformance.peer.peer import Peer
 from conformance.peer.troupe import LEADER_MS, Troupe
+from conformance.proxy.network import Network
 from conformance.trace.record import Marked
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ PASSIVE_MS: Final = 30_000
 PATIENCE: Final = 10.0
 """Seconds that the suite waits for what must come, on a machine of ordinary speed. A bound, never a wait."""
 READY_SECONDS: Final = 15.0
+CLUSTER_MS: Final = 500
+"""The election timeout of the nodes of a live cluster, on a machine of ordinary speed."""
+CLUSTER_PATIENCES: Final = 3
+"""A cluster may need several elections, and a node a while between two attempts to dial (PEER-2)."""
 
 
 class Stage:
@@ -122,6 +128,7 @@ class Stage:
         launch: Launch | None = None,
         under: Sequence[str] = (),
         snapshot_every: int = 0,
+        environment: Mapping[str, str] | None = None,
     ) -> Troupe:
         """The node n1 (or as `launch` names it), started, and peers n2 … that have done nothing yet.
 
@@ -130,7 +137,7 @@ class Stage:
         if launch is None:
             election = round(LEADER_MS * self.settings.scale) if eager else PASSIVE_MS
             launch = self.launch(size=size, election_ms=election, snapshot_every=snapshot_every)
-        node = self.node(launch, under=under)
+        node = self.node(launch, under=under, environment=environment)
         names = [f"n{number}" for number in range(1, size + 1)]
         peers = [self.peer(name, size=size) for name in names if name != launch.node_id]
         troupe = Troupe(node, peers, self.trace, self.rng, self.patience)
@@ -138,6 +145,49 @@ class Stage:
         self.closing.push_async_callback(troupe.leave)
         await node.start()
         return troupe
+
+    async def cluster(
+        self,
+        size: int = 3,
+        *,
+        election_ms: int = CLUSTER_MS,
+        heartbeat_ms: int | None = None,
+        snapshot_every: int = 0,
+        seeds: Mapping[str, Sequence[str]] | None = None,
+        commands: Mapping[str, Sequence[str]] | None = None,
+        is_started: bool = True,
+    ) -> Cluster:
+        """Nodes n1 … behind a network of their own; started, unless a case starts them itself.
+
+        `election_ms` is for a machine of ordinary speed. `seeds` names the nodes that each is told of (all
+        others, without), `commands` those that are not the implementation under test.
+        """
+        network = Network(self.trace, self.rng)
+        self.closing.push_async_callback(network.close)
+        names = [f"n{number}" for number in range(1, size + 1)]
+        addresses = {name: await network.listen(name) for name in names}
+        nodes: dict[str, Node] = {}
+        for name in names:
+            known = [other for other in names if other != name] if seeds is None else seeds.get(name, ())
+            launch = self.launch(
+                name,
+                size=size,
+                election_ms=round(election_ms * self.settings.scale),
+                heartbeat_ms=None if heartbeat_ms is None else round(heartbeat_ms * self.settings.scale),
+                seeds=[addresses[other] for other in known],
+                advertise=addresses[name],
+                snapshot_every=snapshot_every,
+            )
+            nodes[name] = self.node(launch, command=(commands or {}).get(name))
+        patience = CLUSTER_PATIENCES * self.patience
+        scale = self.settings.scale
+        cluster = Cluster(
+            nodes, network, addresses, self.trace, self.rng, self.folder, scale=scale, patience=patience
+        )
+        self.closing.push_async_callback(cluster.leave)
+        if is_started:
+            await cluster.start()
+        return cluster
 
     async def close(self) -> None:
         """Ends every connection and every process."""

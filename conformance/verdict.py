@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from conformance.wire.frame import Frame
@@ -29,6 +29,16 @@ class State(StrEnum):
     """Nothing wrong was seen, but the check could not be finished."""
     HARNESS_ERROR = "HARNESS-ERROR"
     """The suite itself, or the machine, went wrong: nothing is said about the node."""
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether something happened that people will want to look at: its artifacts are kept."""
+        return self in _REMARKABLE
+
+
+_REMARKABLE: Final = (
+    State.FAIL, State.NONSTRICT, State.XFAIL, State.XPASS, State.INCONCLUSIVE, State.HARNESS_ERROR,
+)  # fmt: skip
 
 
 class Unmet(AssertionError):
@@ -78,6 +88,13 @@ class Outcome:
     """The bytes in which a failure shows, with carets below them."""
     frame: str = ""
     """Which frame that is: number, direction, size."""
+    record: int = -1
+    """The index in the trace of the record in which a failure shows; -1 where it shows in none."""
+    seen: int = 0
+    """How many records the trace had when the play ended: those after them are of the cleaning up."""
+    start: int = 0
+    end: int = 0
+    """The bytes of that frame in question: none where both are 0."""
     artifacts: str = ""
     """The folder that was kept, empty if none was."""
     notes: list[str] = field(default_factory=list)
@@ -89,5 +106,6 @@ class Outcome:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Outcome:
         """The reverse of `as_dict`."""
-        given: dict[str, Any] = {**fields, "state": State(fields["state"])}
+        known = {name: value for name, value in fields.items() if name in cls.__slots__}
+        given: dict[str, Any] = {**known, "state": State(fields["state"])}
         return cls(**given)

@@ -24,13 +24,13 @@ class Client:
         self._id += 1
         return self._id
 
-    def send_ask(self, actor: str, value: Any, *, timeout_ms: int | None = None) -> int:
-        """Sends an ASK_REQ and returns its id."""
+    def send_ask(self, actor: str, value: Any, *, timeout_ms: int | None = None, detail: str = "") -> int:
+        """Sends an ASK_REQ and returns its id; `detail` as in `Line.send`."""
         id = self.next_id()
         fields: dict[str, Any] = {"id": id, "message": value}
         if timeout_ms is not None:
             fields = {"id": id, "timeout_ms": timeout_ms, "message": value}
-        self.line.send(message("ASK_REQ", actor, **fields))
+        self.line.send(message("ASK_REQ", actor, **fields), detail=detail)
         return id
 
     async def ask(self, actor: str, value: Any, *, seconds: float | None = None) -> Heard:

@@ -69,6 +69,8 @@ class Inbox:
         self._news = asyncio.Event()
         self._ended = ""
         self._patience = patience
+        self.unfinished: Callable[[], bytes] = bytes
+        """What has come of a message that is not whole yet."""
 
     def put(self, heard: Heard) -> None:
         self.all.append(heard)
@@ -119,7 +121,7 @@ class Inbox:
             raise self._unmet(wanted, f"nothing more on {self.name} for {bound:.1f} s", last) from None
 
     def nothing(self, *kinds: str, **fields: Any) -> None:
-        """Raises `Unmet` if such a message has come since the last `skip`, but for those that a `hear` returned.
+        """Raises `Unmet` if such a message has come since the last `skip` and no `hear` returned it.
 
         Use it after a fence.
         """
@@ -136,6 +138,8 @@ class Inbox:
         return self._waiting.popleft()
 
     def _unmet(self, wanted: str, got: str, last: Heard | None) -> Unmet:
+        if rest := self.unfinished():
+            got += f", after {len(rest):,} bytes that make no whole frame: {rest[:12].hex(' ')} ({rest[:12]!r})"
         if last is None:
             return Unmet(wanted, got)
         return Unmet(wanted, f"{summary(last.message)}, then {got}", frame=last.frame)
@@ -171,6 +175,8 @@ class Line:
         self._trace = trace
         self.patience = patience
         self.number = trace.next_connection()
+        self._frames = FrameReader()
+        self.inbox.unfinished = lambda: self._frames.rest
         self._reads = asyncio.create_task(self._read())
 
     @property
@@ -252,7 +258,7 @@ class Line:
             self._writer.write(data)
 
     async def _read(self) -> None:
-        frames = FrameReader()
+        frames = self._frames
         how = "fin"
         try:
             while data := await self._reader.read(262144):

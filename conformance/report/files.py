@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from conformance.report.page import page
+from conformance.report.results import badge, results
+from conformance.report.text import nearby
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from conformance.case import Case
     from conformance.front import Exit, Run
     from conformance.settings import Settings
 
 
-def write_reports(settings: Settings, run: Run, status: Exit) -> list[str]:
+def write_reports(
+    settings: Settings, run: Run, status: Exit, cases: Mapping[str, Case], selected: int
+) -> list[str]:
     """Writes them and says, a line each, where they are."""
-    results = settings.out / "results.json"
-    results.write_text(
-        json.dumps(
-            {
-                "impl": settings.impl,
-                "command": settings.command,
-                "seed": settings.seed,
-                "status": int(status),
-                "seconds": round(run.seconds, 3),
-                "outcomes": [outcome.as_dict() for outcome in run.outcomes],
-            },
-            indent=1,
-        )
-        + "\n",
-        encoding="utf-8",
-    )
-    return [f"results  {results}", f"junit    {settings.out / 'junit.xml'}"]
+    found = results(settings, run, status, cases, selected)
+    out = settings.out
+    texts = {
+        "results.json": json.dumps(found, indent=1) + "\n",
+        "badge.json": json.dumps(badge(found)) + "\n",
+        "report.html": page(found, out),
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    names = {"report": "report.html", "results": "results.json", "junit": "junit.xml", "badge": "badge.json"}
+    return [f"{word:<8} {nearby(out / name)}" for word, name in names.items()]

@@ -2,61 +2,121 @@
 
 from __future__ import annotations
 
+import os
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from conformance._protocol import RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conformance._protocol import Rule
     from conformance.case import Case
     from conformance.verdict import Outcome
 
-WIDTH = 112
+WIDTH: Final = 112
+_INDENT: Final = 9
 
 
-def explanation(case: Case) -> str:
+def explanation(case: Case, width: int = WIDTH) -> str:
     """Everything about a case, for `conformance explain`."""
     lines = [f"{case.id}  {case.title}", f"  {case.level}, {case.layer}, {case.harm}{_needs(case)}", ""]
     lines += [
-        _part(name, getattr(case, name))
+        _part(name, getattr(case, name), width)
         for name in ("given", "when", "expect", "why", "hint")
         if getattr(case, name)
     ]
     for id in case.rules:
-        rule = RULES[id]
-        lines += [
-            "",
-            f"  {rule.id} ({rule.level}, {rule.place})",
-            fill(rule.text, WIDTH, initial_indent="    ", subsequent_indent="    "),
-        ]
+        lines += ["", rule_text(RULES[id], width)]
     return "\n".join(lines)
 
 
-def failure(case: Case, outcome: Outcome) -> str:
+def rule_text(rule: Rule, width: int = WIDTH) -> str:
+    """A rule, where it stands, and why it is there."""
+    lines = [f"  {rule.id} ({rule.level}, {_place(rule)})"]
+    lines += [
+        fill(text, width, initial_indent="    ", subsequent_indent="    ")
+        for text in (rule.text, rule.why)
+        if text
+    ]
+    return "\n".join(lines)
+
+
+def failure(case: Case, outcome: Outcome, width: int = WIDTH) -> str:
     """One failure as the console shows it: rule, given, when, expect, got, bytes, why, and how to see it
     again."""
-    head = f"{outcome.state} {case.id} {case.level}  {case.title}"
-    lines = [f"{head:<88}  {outcome.seconds:6.2f}s  seed={outcome.seed}"]
-    lines += [_part("rule", f"{id} ({RULES[id].place}): {RULES[id].text}") for id in case.rules]
-    lines += [_part("given", case.given), _part("when", case.when), _part("expect", case.expect)]
+    return "\n".join([_head(case, outcome, width), *_body(case, outcome, width)])
+
+
+def _head(case: Case, outcome: Outcome, width: int) -> str:
+    left = f"{outcome.state} {case.id} {case.level}  {case.title}"
+    right = f"{outcome.seconds:.2f}s  seed={seed_of(outcome)}"
+    room = width - len(right) - 2
+    if len(left) > room:
+        return f"{fill(left, width, subsequent_indent='     ')}\n{right:>{width}}"
+    return f"{left:<{room}}  {right}"
+
+
+def _body(case: Case, outcome: Outcome, width: int) -> Iterator[str]:
+    for id in case.rules:
+        rule = RULES[id]
+        yield _part("rule", f"{id} ({_place(rule)}): {rule.text}", width)
+    for name in ("given", "when", "expect"):
+        yield _part(name, getattr(case, name), width)
     if outcome.expected:
-        lines.append(_part("wanted", outcome.expected))
+        yield _part("wanted", outcome.expected, width)
     if outcome.got:
-        lines.append(_part("got", f"{outcome.got}{f'   {outcome.frame}' if outcome.frame else ''}"))
+        yield _part("got", outcome.got, width)
+    if outcome.frame:
+        yield _part("", f"{outcome.frame}{':' if outcome.hexdump else ''}", width)
+    yield from (f"{' ' * _INDENT}{line}" for line in outcome.hexdump.splitlines())
     if outcome.reason:
-        lines.append(_part("reason", outcome.reason))
-    lines += [f"         {line}" for line in outcome.hexdump.splitlines()]
-    lines += [_part("note", note) for note in outcome.notes]
-    lines.append(_part("why it matters", case.why))
+        yield _part("reason", outcome.reason, width)
+    for note in outcome.notes:
+        yield _part("note", note, width)
+    yield _part("why it matters", case.why, width)
     if case.hint:
-        lines.append(_part("hint", case.hint))
+        yield _part("hint", case.hint, width)
     if outcome.artifacts:
-        lines.append(_part("kept", f"{outcome.artifacts}   replay it: conformance replay {outcome.artifacts}"))
-    return "\n".join(lines)
+        folder = nearby(outcome.artifacts)
+        yield _part("kept", folder, width)
+        yield _part("again", f"conformance replay {folder}", width)
 
 
-def _part(name: str, text: str) -> str:
-    return fill(text, WIDTH, initial_indent=f"  {name:<6} ", subsequent_indent=" " * 9, break_on_hyphens=False)
+def seed_of(outcome: Outcome) -> str:
+    """The seed of the run, without what the case adds."""
+    return outcome.seed.partition("/")[0]
+
+
+def nearby(path: str | Path) -> str:
+    """A path from where the user is, if that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def printable(text: str) -> str:
+    """The text with everything replaced that a terminal would obey: what a node says is only shown."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text
+    )
+
+
+def _place(rule: Rule) -> str:
+    return f"{rule.place}, {rule.source}" if rule.source else rule.place
+
+
+def _part(name: str, text: str, width: int) -> str:
+    """One paragraph under its name."""
+    return fill(
+        printable(text),
+        width,
+        initial_indent=f"  {name:<{_INDENT - 3}} ",
+        subsequent_indent=" " * _INDENT,
+        break_on_hyphens=False,
+    )
 
 
 def _needs(case: Case) -> str:
