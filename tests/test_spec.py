@@ -244,7 +244,7 @@ def test_ids_are_used_once_and_rules_exist() -> None:
 
 
 def test_the_vectors_of_kv_are_whole() -> None:
-    """KV-4 to KV-6: each command is the bytes of its JSON, and has a value or an error; the digest is the hash."""
+    """KV-4 to KV-6: each command is the bytes of its JSON, with a value or an error; the digest is the hash."""
     vectors = json.loads((SPEC / "vectors" / "kv.json").read_text())["vectors"]
     assert [id for id, times in Counter(map(id_of, vectors)).items() if times > 1] == []
     for vector in vectors:

@@ -165,6 +165,26 @@ async def conflicting_entry_drops_the_log(stage: Stage) -> None:
     await troupe.replicate(n3, (4, 2), entries(2, first=5))
 
 
+@case("S-51", "SNAP-6", "PERSIST-1", harm=Harm.DURABILITY, capabilities=CAPS)
+async def dropped_log_stays_away(stage: Stage) -> None:
+    """A log that a snapshot dropped does not come back after `kill -9`.
+
+    given: n1, with entries of term 1 up to 6, installed a snapshot up to (4, 2) of n3, leader of term 2
+    when: it is killed and started again
+    expect: there is no entry 6, nor 5; an entry after (4, 2) is taken
+    why: the old tail would stand behind a snapshot of another history
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2, entries(1, 1, 1, 1, 1))
+    troupe.term = 2
+    await install(troupe, n3, (4, 2))
+    await troupe.restart()
+    for prev in (5, 6):
+        (await n3.ask(n3.append(2, (prev, 1)))).expect(success=False)
+    await troupe.replicate(n3, (4, 2), entries(2, first=5))
+
+
 @case("S-06", "SNAP-2", "SNAP-4", capabilities=CAPS)
 async def nothing_is_installed_before_the_end(stage: Stage) -> None:
     """Chunks are put together by offset; nothing is installed before the last.
