@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HERE: Final = Path(__file__).resolve().parent
-_FOLDERS: Final = (_HERE.parent / "spec" / "vectors", _HERE / "spec" / "vectors")
+_FOLDERS: Final = (_HERE.parent / "spec" / "vectors", _HERE.parent / "casty" / "spec" / "vectors")
 _ELSEWHERE: Final = re.compile(rb"10\.0\.0\.([0-9]):8001")
 
 

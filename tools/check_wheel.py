@@ -88,6 +88,16 @@ def check_node(python: Path, folder: Path) -> None:
         sys.exit(f"casty node is {ready['impl']}, but describes itself as {described['impl']}")
 
 
+def check_tools(python: Path, wheel: Path, folder: Path) -> None:
+    """The suite, with its extra, plays cases against the installed node; wire-dump needs nothing more."""
+    tools = python.parent
+    run(tools / "casty-wire-dump", "decode", "1100000000000b82a2696401a4706f6e67c2")
+    run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", f"{wheel}[conformance]")
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    cases = ["F-01", "E-02", "P-03"]
+    run(tools / "conformance", "run", *cases, "--out", folder / "results", "--", "casty", "node", PATH=path)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -106,7 +116,8 @@ def main() -> None:
         if str(ROOT) in where:
             sys.exit(f"the checkout was imported instead of the wheel: {where}")
         check_node(python, folder)
-        print(f"{wheel.name}: {wheel.stat().st_size:,} bytes, installed alone with msgpack, and a node ran")
+        check_tools(python, wheel, folder)
+        print(f"{wheel.name}: {wheel.stat().st_size:,} bytes, installed alone with msgpack; a node ran, and passed cases")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""`wire-dump FILE` and `wire-dump follow`: frames, line by line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from conformance.trace.record import Closed, Marked, Opened
+from wire_dump.arguments import EXIT_UNREADABLE
+from wire_dump.events import Seen, Trouble
+from wire_dump.output import writer
+from wire_dump.selection import opened
+from wire_dump.text import Style
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+    from wire_dump.events import Event
+    from wire_dump.output import Writer
+    from wire_dump.selection import Watch
+
+LISTED_MAX = 65_536
+
+
+def style_of(parsed: argparse.Namespace) -> Style:
+    """How lines look, by the command line, the terminal and NO_COLOR."""
+    return Style(is_coloured(parsed.color), parsed.detail, parsed.times, parsed.show_payload)
+
+
+def is_coloured(choice: str) -> bool:
+    """Whether to colour: always, never, or on a terminal unless NO_COLOR is set (no-color.org)."""
+    return choice == "always" or (choice == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+
+
+def show(parsed: argparse.Namespace) -> int:
+    """Writes every event that is asked for."""
+    with opened(parsed) as (source, watch):
+        out = writer(parsed.output, style_of(parsed), source.clock)
+        write(source.events, out)
+        return status_of(parsed, watch)
+
+
+def write(events: Iterable[Event], out: Writer) -> None:
+    """The lines of the events, each at once where somebody is watching."""
+    stream = sys.stdout
+    prompt = stream.isatty()
+    for event in events:
+        for line in out.lines(event):
+            stream.write(line + "\n")
+        if prompt:
+            stream.flush()
+
+
+def status_of(parsed: argparse.Namespace, watch: Watch) -> int:
+    """The exit status after reading: bytes that are no frames count where the command line says so."""
+    return EXIT_UNREADABLE if parsed.strict and watch.unreadable else 0
+
+
+def follow(parsed: argparse.Namespace) -> int:
+    """Writes the events of one connection; without its number, a line for each that there is."""
+    with opened(parsed) as (source, watch):
+        if parsed.connection is None:
+            for line in _listed(source.events):
+                print(line)
+        else:
+            out = writer(parsed.output, style_of(parsed), source.clock)
+            write((event for event in source.events if _is_about(event, parsed.connection)), out)
+        return status_of(parsed, watch)
+
+
+def _is_about(event: Event, connection: int) -> bool:
+    return not isinstance(event, Marked) and event.connection == connection
+
+
+@dataclass(slots=True)
+class _Connection:
+    began: float
+    dialler: str = "?"
+    listener: str = "?"
+    ended: str = "open"
+    frames: int = 0
+    bytes: int = 0
+    troubles: int = field(default=0)
+
+
+def _listed(events: Iterable[Event]) -> Iterator[str]:
+    found: dict[int, _Connection] = {}
+    for event in events:
+        if isinstance(event, Marked) or (event.connection not in found and len(found) >= LISTED_MAX):
+            continue
+        one = found.setdefault(event.connection, _Connection(event.time))
+        match event:
+            case Opened(_, _, dialler, listener, _):
+                one.dialler, one.listener = dialler or "?", listener
+            case Seen():
+                one.frames, one.bytes = one.frames + 1, one.bytes + event.size
+                if one.dialler == "?":
+                    one.dialler, one.listener = event.source or "?", event.target or "?"
+            case Trouble():
+                one.troubles += 1
+            case Closed(_, _, _, how):
+                one.ended = how
+    yield f"{'conn':>5} {'began':>11}  {'dialler':>21} → {'listener':<21} {'frames':>9} {'bytes':>12}  ended"
+    for number, one in sorted(found.items()):
+        ends = f"{one.dialler:>21} → {one.listener:<21}"
+        trouble = f", {one.troubles} troubles" if one.troubles else ""
+        yield f"{number:>5} {one.began:11.6f}  {ends} {one.frames:>9,} {one.bytes:>12,}  {one.ended}{trouble}"
