@@ -199,10 +199,9 @@ async def swarm(stage: Stage) -> None:
     why: faults come together, and each of them hides another
     """
     cluster = await stage.cluster(5, snapshot_every=40)
-    until = stage.trace.now() + 60
     victims: set[str] = set()
 
-    async def misfortunes(chance: Random) -> None:
+    async def misfortunes(until: float, chance: Random) -> None:
         while stage.trace.now() < until:
             victim = chance.choice(sorted(set(cluster.names) - victims))
             victims.add(victim)
@@ -211,7 +210,15 @@ async def swarm(stage: Stage) -> None:
             victims.remove(victim)
 
     async with cluster.work(replace(LONG_LOAD, clients=5)) as work:
-        await asyncio.gather(*(misfortunes(Random(stage.rng.random())) for _ in range(2)))
+        await work.progress()  # formation needs all of them
+        until = stage.trace.now() + 60
+        tasks = [asyncio.create_task(misfortunes(until, Random(stage.rng.random()))) for _ in range(2)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await work.progress()
     await cluster.conclude(work)
 

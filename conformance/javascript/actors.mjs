@@ -10,7 +10,7 @@ const MAILBOX = 10_000; // messages that one actor may be at work on
 /** The message is none that the actor accepts (MSG-12). */
 export class UnhandledMessage extends Error {}
 
-/** handle(message, timeLeftMs) gives the reply or a promise of it; the next message is begun when it has returned. */
+/** handle(message) gives the reply or a promise of it; the next message is begun when it has returned. */
 class Actor {
   #held = 0;
 
@@ -29,10 +29,9 @@ class Actor {
   }
 
   async #begin({ message, deadline, answer }) {
-    const left = deadline - clock();
-    if (left <= 0) return; // MSG-4: not handled; nobody waits for an answer any more
+    if (clock() >= deadline) return; // MSG-4: not handled; nobody waits for an answer any more
     try {
-      answer({ value: await this.handle(message, left) });
+      answer({ value: await this.handle(message) });
     } catch (error) {
       answer({ code: 'ACTOR_FAILED', error_type: error.constructor.name, text: error.message });
     }
@@ -52,26 +51,27 @@ export class Actors {
     const actor = this.#byName.get(name);
     if (m.type === 'LOOKUP_REQ') return conn.send('LOOKUP_RES', { id: m.id, found: actor !== undefined }, name); // MSG-7
     const answer = m.type === 'ASK_REQ' ? (outcome) => this.#answer(conn, m.id, outcome) : () => {};
-    if (!actor) return answer({ code: 'ACTOR_NOT_FOUND', text: `no actor is called ${name.slice(0, 100)}` }); // MSG-1, MSG-3
     let message;
     try {
       message = readValue(m.message, this.registry);
     } catch (fault) {
       if (!(fault instanceof Fault)) throw fault;
-      if (fault.code === 'BAD_PAYLOAD') return conn.error(fault);
-      return answer({ code: fault.code, text: fault.message }); // VALUE-4
+      if (fault.code !== 'BAD_PAYLOAD') return answer({ code: fault.code, text: fault.message }); // VALUE-4
+      conn.error(fault); // PAYLOAD-6
+      return answer({ code: 'BAD_MESSAGE', text: fault.message }); // MSG-3
     }
+    if (!actor) return answer({ code: 'ACTOR_NOT_FOUND', text: `no actor is called ${name.slice(0, 100)}` }); // MSG-1, MSG-3
     const deadline = m.timeout_ms === undefined ? Infinity : clock() + Number(m.timeout_ms);
     if (!actor.put({ message, deadline, answer })) answer({ code: 'MAILBOX_FULL', text: `${MAILBOX} messages are at work` });
   }
 
   /** On the connection of the ask or not at all (PEER-6); what cannot be sent is told (MSG-8). */
   #answer(conn, id, outcome) {
-    let bytes;
+    if (conn.state === 'closed') return;
     try {
-      bytes = writeMessage('ASK_RES', '', { id, ...outcome });
-      if (bytes.length > LIMITS.frameBytes) outcome = { code: 'REPLY_TOO_LARGE', text: `ASK_RES frame of ${bytes.length} bytes; the limit is ${LIMITS.frameBytes}` };
-      else return conn.write(bytes);
+      const bytes = writeMessage('ASK_RES', '', { id, ...outcome });
+      if (bytes.length <= LIMITS.frameBytes) return conn.write(bytes);
+      outcome = { code: 'REPLY_TOO_LARGE', text: `a frame of ${bytes.length} bytes; the limit is ${LIMITS.frameBytes}` };
     } catch (error) {
       outcome = { code: 'BAD_REPLY', text: error.message };
     }

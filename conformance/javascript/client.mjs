@@ -21,20 +21,21 @@ export class Client {
   frames = []; // whatever else the node says
 
   /** Connects and says hello; `cluster` and `size` are the node's. */
-  static connect(address, { node = `client-${randomBytes(4).toString('hex')}`, cluster = 'casty', size = 3n, timeoutMs = 5000, ...fields } = {}) {
+  static connect(address, { node, cluster = 'casty', size = 3n, timeoutMs = 5000, ...fields } = {}) {
     const client = new Client();
-    client.node = node;
+    client.node = node ?? `client-${randomBytes(4).toString('hex')}`;
     client.socket = connect({ ...parseAddress(address), autoSelectFamily: false });
     client.socket.setTimeout(0);
     client.socket.once('connect', () => {
-      client.socket.write(writeHello(node, {
+      client.socket.write(writeHello(client.node, {
         version: 1n, cluster, store_id: randomBytes(16).toString('hex'), boot_id: randomBytes(16).toString('hex'),
         lane: 'all', address: '127.0.0.1:1', expected_size: size, member: false, ...fields,
       }));
     });
     client.socket.on('data', (chunk) => client.#arrived(chunk));
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => client.socket.destroy(new Error(`no hello from ${address} in ${timeoutMs} ms`)), timeoutMs);
+      const late = new Error(`no hello from ${address} in ${timeoutMs} ms`);
+      const timer = setTimeout(() => client.socket.destroy(late), timeoutMs);
       client.welcomed = () => {
         clearTimeout(timer);
         resolve(client);

@@ -5,10 +5,11 @@
 import { createServer, connect } from 'node:net';
 import { Fault, LIMITS, escaped, formatAddress, parseAddress } from './protocol.mjs';
 import { FrameReader } from './frames.mjs';
-import { TYPE_BY_ID, RAFT_REQUESTS, RAFT_RESPONSES, readHello, readMessage, writeHello, writeMessage } from './messages.mjs';
+import { TYPE_BY_ID, TYPE_BY_NAME, namesSender, readHello, readMessage, writeHello, writeMessage } from './messages.mjs';
 
 const OUT_BYTES = 8 << 20; // a peer that leaves so much unread is not read from until it reads (MSG-10)
-const OUT_BYTES_MAX = 256 << 20; // and is closed beyond this
+const OUT_BYTES_MAX = 64 << 20; // and is closed beyond this
+const ERROR = TYPE_BY_NAME.get('ERROR').id;
 const LINGER_MS = 500;
 const IN_USE_MS = 1000;
 const PING_EVERY_MS = 250;
@@ -35,15 +36,12 @@ export class Connection {
     socket.on('end', () => this.close()); // FRAME-8: what arrived of a frame has no effect
     socket.on('error', () => this.close());
     socket.on('close', () => this.close());
-    this.timer = setTimeout(() => this.fail(new Fault('HELLO_TIMEOUT', 'HELLO-3', `no hello within ${LIMITS.helloMs} ms`)), LIMITS.helloMs);
+    const late = new Fault('HELLO_TIMEOUT', 'HELLO-3', `no hello within ${LIMITS.helloMs} ms`);
+    this.timer = setTimeout(() => this.fail(late), LIMITS.helloMs);
   }
 
   get node() {
     return this.peer?.node;
-  }
-
-  get whole() {
-    return !this.#reader.partial;
   }
 
   send(type, fields, name = '') {
@@ -115,12 +113,13 @@ export class Connection {
       }
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      this.fail(error);
+      if (error.stage === 'frame' && this.#reader.type === ERROR) this.close(); // that is not answered, either (ERROR-1)
+      else this.fail(error);
     }
   }
 
   #hello(frame) {
-    if (TYPE_BY_ID.get(frame.type)?.name === 'ERROR') { // a refusal is not answered (ERROR-1)
+    if (frame.type === ERROR) { // a refusal is not answered (ERROR-1)
       this.#logError(frame);
       return this.close();
     }
@@ -137,6 +136,10 @@ export class Connection {
   }
 
   #frame(frame) {
+    const kind = TYPE_BY_ID.get(frame.type);
+    if (kind && namesSender(kind) && frame.name !== this.node) { // HELLO-8, whatever the payload holds
+      throw new Fault('IDENTITY_CHANGED', 'HELLO-8', `a frame of ${escaped(frame.name, 64)} on the connection of ${this.node}`);
+    }
     let message;
     try {
       message = readMessage(frame);
@@ -146,19 +149,21 @@ export class Connection {
         if (this.#unknown.has(frame.type)) return;
         this.#unknown.add(frame.type);
       }
-      if (frame.type === 16) return; // nothing about an ERROR is answered (ERROR-1)
-      return this.error(fault); // PAYLOAD-2: no effect, and the connection stays
+      if (frame.type === ERROR) return; // not even a malformed one is answered (ERROR-1)
+      return this.#answer(fault); // PAYLOAD-2: no effect, and the connection stays
     }
-    const { type } = message;
-    if ((type === 'PEER_LIST' || RAFT_REQUESTS.has(type) || RAFT_RESPONSES.has(type)) && frame.name !== this.node) {
-      throw new Fault('IDENTITY_CHANGED', 'HELLO-8', `a frame of ${escaped(frame.name, 64)} on the connection of ${this.node}`); // HELLO-8
-    }
-    switch (type) {
+    switch (message.type) {
       case 'HEARTBEAT': return; // FRAME-7
       case 'ERROR': return this.#logError(frame, message);
       case 'PING': return this.#pingFrame(message);
       default: return this.network.receive(this, frame.name, message);
     }
+  }
+
+  /** In an ERROR for people; where an ask is the matter and its id is known, in an ASK_RES as well (MSG-3). */
+  #answer(fault) {
+    this.error(fault);
+    if (fault.ask !== undefined) this.send('ASK_RES', { id: fault.ask, code: 'BAD_MESSAGE', text: fault.message });
   }
 
   #pingFrame({ id, pong }) {
@@ -180,7 +185,7 @@ export class Connection {
 
 export class Network {
   connections = new Set();
-  #members = new Map(); // node id to {store, lostAt}: who said hello as a member (FORM-4)
+  #members = new Map(); // 'node store' to {node, store, lostAt}: who said hello as a member (FORM-4)
   #strangers = 0;
 
   /**
@@ -237,14 +242,20 @@ export class Network {
     const refuse = (code, rule, text) => {
       throw new Fault(code, rule, text);
     };
-    if (hello.cluster !== this.cluster) refuse('CLUSTER_MISMATCH', 'HELLO-4', `cluster '${hello.cluster.slice(0, 100)}'; expected '${this.cluster}'`);
-    if (mine && hello.cluster_id && hello.cluster_id !== mine) refuse('CLUSTER_MISMATCH', 'HELLO-4', `cluster id ${hello.cluster_id}; expected ${mine}`);
+    if (hello.cluster !== this.cluster) {
+      refuse('CLUSTER_MISMATCH', 'HELLO-4', `cluster '${hello.cluster.slice(0, 100)}'; expected '${this.cluster}'`);
+    }
+    if (mine && hello.cluster_id && hello.cluster_id !== mine) {
+      refuse('CLUSTER_MISMATCH', 'HELLO-4', `cluster id ${hello.cluster_id}; expected ${mine}`);
+    }
     if (hello.boot_id === this.me.boot) { // HELLO-6
       this.self(conn);
       refuse('SELF_CONNECTION', 'HELLO-6', 'this is myself');
     }
     if (hello.node === this.me.node) refuse('NODE_ID_IN_USE', 'HELLO-6', `I am ${this.me.node}`);
-    if (hello.member && this.me.member && hello.expected_size !== this.size) refuse('SIZE_MISMATCH', 'HELLO-4', `expected_size ${hello.expected_size}; here it is ${this.size}`);
+    if (hello.member && this.me.member && hello.expected_size !== this.size) {
+      refuse('SIZE_MISMATCH', 'HELLO-4', `expected_size ${hello.expected_size}; here it is ${this.size}`);
+    }
     const earlier = this.opened().filter((other) => other.node === hello.node && other.peer.boot_id !== hello.boot_id);
     if (earlier.length === 0) return this.#welcome(conn, hello);
     this.#whoLives(earlier, (alive) => this.#decided(conn, hello, earlier, alive));
@@ -284,14 +295,14 @@ export class Network {
 
   #welcome(conn, hello) {
     const { lane, boot_id: boot, node } = hello;
-    const alike = (old) => old.dialled === conn.dialled && old.node === node && old.peer.boot_id === boot && old.peer.lane === lane;
-    const replaced = this.opened().filter(alike);
+    const alike = ({ node: other, peer }) => other === node && peer.boot_id === boot && peer.lane === lane;
+    const replaced = this.opened().filter((old) => old.dialled === conn.dialled && alike(old));
     if (!conn.dialled) {
       this.#strangers -= 1;
       conn.write(this.#myHello(lane)); // the acceptor repeats the lane
     }
     conn.open({ ...hello, store: hello.store_id, address: this.#seenAddress(conn, hello.address) });
-    if (hello.member) this.#members.set(node, { store: hello.store_id, lostAt: null });
+    if (hello.member) this.#members.set(`${node} ${hello.store_id}`, { node, store: hello.store_id, lostAt: null });
     this.up(conn);
     for (const old of replaced) old.close(); // PEER-7
   }
@@ -310,28 +321,29 @@ export class Network {
     this.connections.delete(conn);
     if (!wasOpen && !conn.dialled) this.#strangers -= 1;
     if (wasOpen) {
-      const member = this.#members.get(conn.node);
-      if (member && !this.opened().some((other) => other.node === conn.node)) member.lostAt = clock();
+      const { node, store } = conn.peer;
+      const member = this.#members.get(`${node} ${store}`);
+      if (member && !this.opened().some((other) => other.node === node && other.peer.store === store)) member.lostAt = clock();
     }
     this.down(conn, wasOpen);
   }
 
-  /** FORM-4: this server and the members that are connected, or were within 3 seconds, sorted. */
+  /** FORM-4: this server and the members that are connected, or were within 3 seconds, as pairs, sorted. */
   discovered(now, memoryMs = 3000) {
     const list = [{ node: this.me.node, store: this.me.store }];
-    for (const [node, { store, lostAt }] of this.#members) {
+    for (const [key, { node, store, lostAt }] of this.#members) {
       if (lostAt === null || now - lostAt <= memoryMs) list.push({ node, store });
-      else this.#members.delete(node);
+      else this.#members.delete(key);
     }
     return list.sort((a, b) => (a.node < b.node ? -1 : 1));
   }
 
-  /** PEER-9; a connection in the middle of a frame is left to TCP's keep-alive, for FRAME-2 forbids to give up on it. */
+  /** PEER-9: any byte is a sign of life, one of an unfinished frame, too. Who is not read from cannot give one. */
   #pingIdle() {
     const now = clock();
     for (const conn of this.opened()) {
       const silent = now - conn.heard;
-      if (silent >= LIMITS.pingDeadMs && conn.whole && !conn.socket.isPaused()) {
+      if (silent >= LIMITS.pingDeadMs && !conn.socket.isPaused()) {
         this.log(`${conn.node} is silent for ${Math.round(silent)} ms`);
         conn.close();
       } else if (silent >= LIMITS.pingIdleMs && now - conn.pinged >= LIMITS.pingIdleMs) conn.ping();

@@ -4,8 +4,8 @@ import { LIMITS, isNodeId, parseAddress } from './protocol.mjs';
 
 const FIRST_MS = 100;
 const LAST_MS = 10_000;
-const AT_ONCE = 16; // dialling never delays Raft (PEER-5)
-const CLIENT_TRIES = 5; // a client that is gone is not a member; only those are dialled for ever (PEER-2)
+const RUMOURS_AT_ONCE = 16; // what peers merely tell of is dialled by and by: that never delays Raft (PEER-5)
+const CLIENT_TRIES = 12; // in a minute; a client is no member, and only those are dialled for ever (PEER-2)
 
 /** An address that is dialled while there is no dialled connection to the node behind it. */
 class Target {
@@ -23,7 +23,7 @@ class Target {
 export class Discovery {
   #targets = new Map(); // by address
   #known = new Map(); // node id to {address, said, member}; said: in its own hello
-  #dialling = 0;
+  #rumours = 0; // being dialled
 
   constructor({ network, me, address, seeds, random }) {
     Object.assign(this, { network, me, address, random });
@@ -41,27 +41,26 @@ export class Discovery {
 
   /** An open connection: its hello says where the node is, and beats what others say (PEER-4). */
   up(conn) {
-    if (conn.dialled) {
-      this.#dialling -= 1;
-      const target = this.#of(conn);
-      if (target) {
-        if (target.node !== null && target.node !== conn.node && !this.#known.get(target.node)?.said) this.#known.delete(target.node);
-        Object.assign(target, { node: conn.node, delay: FIRST_MS, failures: 0 });
-      }
+    const target = this.#of(conn);
+    if (target) {
+      this.#answered(target);
+      if (target.node !== null && target.node !== conn.node && this.#isRumour(target)) this.#known.delete(target.node);
+      Object.assign(target, { node: conn.node, delay: FIRST_MS, failures: 0 });
     }
     const { address, member } = conn.peer;
     if (address && address !== this.address()) this.#learn(conn.node, { address, said: true, member });
   }
 
   down(conn, wasOpen) {
-    if (!conn.dialled) return;
-    if (!wasOpen) this.#dialling -= 1;
     const target = this.#of(conn);
     if (target) {
+      this.#answered(target);
       target.conn = null;
       if (!wasOpen) target.failures += 1;
+      this.#schedule(target);
     }
-    for (const other of this.#targets.values()) if (other === target || (wasOpen && other.node === conn.node)) this.#schedule(other);
+    if (!conn.dialled || !wasOpen) return;
+    for (const other of this.#targets.values()) if (other.node === conn.node) this.#schedule(other);
   }
 
   /** A connection from this very process: whoever dialled it must not do so again (PEER-3). */
@@ -82,10 +81,21 @@ export class Discovery {
 
   #learn(node, place) {
     const old = this.#known.get(node);
-    if (!old && this.#known.size >= LIMITS.peers) return;
+    if (!old && this.#known.size >= LIMITS.peers && !(place.said && this.#forgetRumour())) return;
     this.#known.set(node, place);
     if (old && old.address !== place.address) this.#drop(this.#targets.get(old.address));
     this.#aim(place.address, node, false);
+  }
+
+  /** Makes room for a node that spoke for itself. */
+  #forgetRumour() {
+    for (const [node, { said, address }] of this.#known) {
+      if (said) continue;
+      this.#known.delete(node);
+      this.#drop(this.#targets.get(address));
+      return true;
+    }
+    return false;
   }
 
   #aim(address, node, seed) {
@@ -99,11 +109,22 @@ export class Discovery {
   #drop(target) {
     if (!target || target.seed) return;
     clearTimeout(target.timer);
+    this.#answered(target);
     this.#targets.delete(target.address);
   }
 
   #of(conn) {
     return [...this.#targets.values()].find((target) => target.conn === conn);
+  }
+
+  /** Whether only others have told of it. */
+  #isRumour({ seed, node }) {
+    return !seed && !this.#known.get(node)?.said;
+  }
+
+  #answered(target) {
+    if (target.rumour) this.#rumours -= 1;
+    target.rumour = false;
   }
 
   #schedule(target, wait = null) {
@@ -125,13 +146,11 @@ export class Discovery {
       this.#known.delete(target.node);
       return this.#drop(target);
     }
-    if (this.#dialling >= AT_ONCE) return this.#schedule(target, FIRST_MS);
-    this.#dialling += 1;
+    if (this.#isRumour(target)) {
+      if (this.#rumours >= RUMOURS_AT_ONCE) return this.#schedule(target, FIRST_MS);
+      target.rumour = true;
+      this.#rumours += 1;
+    }
     target.conn = this.network.dial(place); // host names are looked up at each attempt
-  }
-
-  stop() {
-    for (const target of this.#targets.values()) clearTimeout(target.timer);
-    this.#targets.clear();
   }
 }

@@ -33,9 +33,9 @@ export class FrameReader {
     this.#to += chunk.length;
   }
 
-  /** Whether a part of a frame waits for its rest. */
-  get partial() {
-    return this.#to > this.#from;
+  /** The type of the frame that comes next, if any of it is there. */
+  get type() {
+    return this.#to > this.#from ? this.#buffer[this.#from] : null;
   }
 
   /** The next whole frame {type, name, payload}, or null. Throws FRAME_TOO_LARGE and BAD_NAME. */
@@ -50,7 +50,9 @@ export class FrameReader {
     this.#fits(size, limit);
     if (have < size) return null;
     const name = this.#buffer.subarray(at + 3, at + 3 + nameLength);
-    if (!isUtf8(name)) throw new Fault('BAD_NAME', 'FRAME-3', `the name ${name.toString('hex').slice(0, 40)} is not UTF-8`, 'frame');
+    if (!isUtf8(name)) {
+      throw new Fault('BAD_NAME', 'FRAME-3', `the name ${name.toString('hex').slice(0, 40)} is not UTF-8`, 'frame');
+    }
     const payload = Buffer.from(this.#buffer.subarray(at + 7 + nameLength, at + size)); // a copy: the buffer is written again
     const frame = { type: this.#buffer[at], name: name.toString('utf8'), payload };
     this.#from += size;

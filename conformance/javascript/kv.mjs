@@ -1,12 +1,15 @@
 // What is in the replicated dictionary? The state machine behind $kv: commands in, answers out, the same on every node.
 
 import { decode, encode, Dict } from './msgpack.mjs';
-import { LIMITS, U64_MAX } from './protocol.mjs';
+import { Fault, LIMITS, U64_MAX } from './protocol.mjs';
+import { Registry, readValue } from './values.mjs';
 
-const plain = (v) => v === null || ['boolean', 'bigint', 'number', 'string'].includes(typeof v) || v instanceof Uint8Array;
-const numeric = (v) => typeof v === 'bigint' || typeof v === 'number';
-const equal = (a, b) => encode(a).equals(encode(b)); // in value and in kind: 1 is not 1.0, true is not 1
-const inRange = (n) => typeof n !== 'bigint' || (n >= -(LIMITS.number + 1n) && n <= U64_MAX);
+const integer = (v) => typeof v === 'bigint' && v >= -(LIMITS.number + 1n) && v <= U64_MAX;
+const numeric = (v) => integer(v) || (typeof v === 'number' && !Number.isNaN(v));
+const plain = (v) => v === null || typeof v === 'boolean' || typeof v === 'string' || numeric(v) || v instanceof Uint8Array;
+const floats = (...values) => values.every((v) => typeof v === 'number');
+const equal = (a, b) => (floats(a, b) ? a === b : encode(a).equals(encode(b))); // 1.0 is not 1, but -0.0 is 0.0
+const NOTHING = new Registry(); // no command holds a dataclass or an enum
 
 /** The fields of each request beside op and key, and what they may be. */
 const OPS = {
@@ -19,6 +22,9 @@ const OPS = {
 };
 
 export class BadRequest extends Error {}
+
+/** Other nodes would make something else of this, or nothing: who must have it can go on no more (KV-4). */
+export class Unreadable extends Error {}
 
 /** Checks a $kv request, a Dict, and gives the command's bytes: the map of its own fields, in the order of the table. */
 export function encodeCommand(request) {
@@ -40,13 +46,7 @@ export class Dictionary {
 
   /** Applies a command's bytes and returns the answer's value; throws BadRequest where it has no effect. */
   apply(data) {
-    let request;
-    try {
-      request = decode(data);
-    } catch {
-      throw new BadRequest('a command that cannot be read');
-    }
-    if (!(request instanceof Dict)) throw new BadRequest('a command that is no map');
+    const request = Dictionary.#request(data);
     encodeCommand(request); // another implementation may have written it
     const [op, key, value] = ['op', 'key', 'value'].map((name) => request.get(name));
     const present = this.#values.get(key) ?? null;
@@ -61,18 +61,18 @@ export class Dictionary {
         this.#values.set(key, value);
         return true;
       case 'incr': {
-        const old = this.#values.has(key) ? present : 0n;
+        const old = present ?? 0n;
         if (!numeric(old)) throw new BadRequest(`${key} holds no number`);
-        const sum = typeof old === 'bigint' && typeof value === 'bigint' ? old + value : Number(old) + Number(value);
-        if (!inRange(sum)) throw new BadRequest('the sum is beyond 64 bits');
+        const sum = integer(old) && integer(value) ? old + value : Number(old) + Number(value);
+        if (!numeric(sum)) throw new BadRequest(`${sum} is no value`);
         this.#values.set(key, sum);
         return sum;
       }
       case 'append': {
-        const old = this.#values.has(key) ? present : '';
+        const old = present ?? '';
         if (typeof old !== 'string') throw new BadRequest(`${key} holds no str`);
         this.#values.set(key, old + value);
-        return BigInt([...(old + value)].length); // in characters of Unicode
+        return BigInt([...(old + value)].length); // in code points
       }
       default:
         return this.#values.delete(key);
@@ -86,23 +86,32 @@ export class Dictionary {
     return Buffer.from(encode(pairs.map(([, key, value]) => [key, value])));
   }
 
-  static #read(data) {
-    const pairs = decode(data);
-    const isPair = (p) => Array.isArray(p) && p.length === 2 && typeof p[0] === 'string' && plain(p[1]);
-    if (!Array.isArray(pairs) || !pairs.every(isPair)) throw new Error('no list of [key, value]');
-    return pairs;
-  }
-
-  static readable(data) {
+  /** The map of a command's data. A value that is none has no effect; what is no value of VALUE-1 is Unreadable. */
+  static #request(data) {
+    let value;
     try {
-      Dictionary.#read(data);
-      return true;
-    } catch {
-      return false;
+      value = readValue(decode(data, { valueField: '*' }), NOTHING);
+    } catch (fault) {
+      if (!(fault instanceof Fault)) throw fault;
+      if (fault.code === 'UNKNOWN_TYPE') throw new BadRequest(fault.message);
+      throw new Unreadable(`a command of $kv that is no value: ${fault.message}`);
     }
+    if (!(value instanceof Dict)) throw new BadRequest('a command that is no map');
+    return value;
   }
 
-  restore(data) {
-    this.#values = new Map(Dictionary.#read(data));
+  /** The dictionary of a snapshot; throws Unreadable where it is not in its one form (KV-5). */
+  static of(data) {
+    const dictionary = new Dictionary();
+    try {
+      const pairs = decode(data);
+      const isPair = (p) => Array.isArray(p) && p.length === 2 && typeof p[0] === 'string' && plain(p[1]);
+      if (!Array.isArray(pairs) || !pairs.every(isPair)) throw new Error('no array of [key, value]');
+      dictionary.#values = new Map(pairs);
+      if (!dictionary.encoded().equals(data)) throw new Error('not sorted, or not in the shortest form');
+    } catch (error) {
+      throw new Unreadable(`a snapshot that is none of $kv: ${error.message}`);
+    }
+    return dictionary;
   }
 }

@@ -28,17 +28,22 @@ const BATCH_BYTES = 8 << 20;
 /** The data directory cannot be used: exit status 78. The message names the file and the place (PERSIST-5). */
 export class Unusable extends Error {}
 
+/** Nobody has said which node it is: neither the caller nor the directory. */
+export class Nameless extends Error {}
+
 // --------------------------------------------------------------------------------------------- records and bytes
 
 const pairOut = (server) => server && [server.node, server.store];
 const pairIn = (pair) => pair && { node: pair[0], store: pair[1] };
+const entryIn = ([term, kind, data]) => ({ term, kind, data: Buffer.from(data) });
 
 const encodeRecord = (r) => {
   switch (r.kind) {
     case 'node': return ['node', 1n, r.node, r.store];
     case 'state': return ['state', r.term, pairOut(r.votedFor), r.list && r.list.map(pairOut)];
     case 'entries': return ['entries', r.from, r.entries.map((e) => [e.term, e.kind, e.data])];
-    case 'snapshot': return ['snapshot', r.index, r.term, r.cluster_id, r.members.map(pairOut), r.file, BigInt(r.size), BigInt(r.checksum)];
+    case 'snapshot':
+      return ['snapshot', r.index, r.term, r.cluster_id, r.members.map(pairOut), r.file, BigInt(r.size), BigInt(r.checksum)];
     default: throw new Error(`no record is of kind ${r.kind}`);
   }
 };
@@ -47,8 +52,12 @@ const decodeRecord = ([kind, ...f]) => {
   switch (kind) {
     case 'node': return { kind, version: f[0], node: f[1], store: f[2] };
     case 'state': return { kind, term: f[0], votedFor: pairIn(f[1]), list: f[2] && f[2].map(pairIn) };
-    case 'entries': return { kind, from: f[0], entries: f[1].map(([term, what, data]) => ({ term, kind: what, data: Buffer.from(data) })) };
-    case 'snapshot': return { kind, index: f[0], term: f[1], cluster_id: f[2], members: f[3].map(pairIn), file: f[4], size: Number(f[5]), checksum: Number(f[6]) };
+    case 'entries': return { kind, from: f[0], entries: f[1].map(entryIn) };
+    case 'snapshot': {
+      const [index, term, cluster_id, members, file, size, checksum] = f;
+      const meta = { index, term, cluster_id, members: members.map(pairIn) };
+      return { kind, ...meta, file, size: Number(size), checksum: Number(checksum) };
+    }
     default: throw new Error(`no record is of kind ${kind}`);
   }
 };
@@ -115,7 +124,9 @@ export class Memory {
       this.log.rebase(record.index, record.term);
     } else {
       const { base, last } = this.log;
-      if (record.from <= base || record.from > last + 1n) throw new Error(`entries from ${record.from} on; the log has ${base + 1n} to ${last}`);
+      if (record.from <= base || record.from > last + 1n) {
+        throw new Error(`entries from ${record.from} on; the log has ${base + 1n} to ${last}`);
+      }
       this.log.replace(record.from, record.entries);
     }
   }
@@ -148,7 +159,8 @@ async function lock(directory) {
   const { dev, ino } = await stat(directory, { bigint: true });
   const holder = createServer((socket) => socket.destroy());
   await new Promise((resolve, reject) => {
-    holder.once('error', (error) => reject(error.code === 'EADDRINUSE' ? new Unusable(`${directory}: in use by another process`) : error));
+    const inUse = new Unusable(`${directory}: in use by another process`);
+    holder.once('error', (error) => reject(error.code === 'EADDRINUSE' ? inUse : error));
     holder.listen(`\0casty-js-${dev}-${ino}`, resolve);
   });
   holder.unref();
@@ -169,18 +181,18 @@ export class Disk {
   #busy = false;
   #failed = false;
 
-  /** Opens or makes a directory. Without a node id, the one it remembers. Throws Unusable. */
+  /** Opens or makes a directory. Without a node id, the one it remembers. Throws Unusable or Nameless. */
   static async open(path, nodeId) {
     const disk = new Disk();
     disk.directory = resolve(path);
     try {
       const made = await mkdir(disk.directory, { recursive: true });
-      for (let path = disk.directory; made && path.length >= made.length; path = dirname(path)) await syncDirectory(dirname(path));
+      for (let at = disk.directory; made && at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
       disk.lock = await lock(disk.directory);
       await disk.#recover(nodeId);
     } catch (error) {
       await disk.close();
-      if (error instanceof Unusable) throw error;
+      if (error instanceof Unusable || error instanceof Nameless) throw error;
       throw new Unusable(`${error.path ?? disk.directory}: ${error.message}`);
     }
     return disk;
@@ -198,7 +210,7 @@ export class Disk {
     if (!names.includes('log')) {
       const others = names.filter((n) => !n.endsWith('.tmp'));
       if (others.length) throw new Unusable(`${this.path}: missing, though the directory holds ${others[0]}`);
-      if (nodeId === null) throw new Unusable(`${this.path}: a new data directory needs a node id`);
+      if (nodeId === null) throw new Nameless(`${this.directory}: a new data directory needs a node id`);
       const node = { kind: 'node', node: nodeId, store: randomBytes(16).toString('hex') }; // FORM-1
       await writeWhole(this.directory, 'log', encodeBatch([node]));
     }
@@ -207,7 +219,9 @@ export class Disk {
     const end = this.#replay(bytes);
     const { node, snapshot } = this.memory;
     if (!isNodeId(node.node)) throw new Unusable(`${this.path}: offset 0: no node id`);
-    if (nodeId !== null && node.node !== nodeId) throw new Unusable(`${this.path}: offset 0: belongs to node ${node.node}, not ${nodeId}`);
+    if (nodeId !== null && node.node !== nodeId) {
+      throw new Unusable(`${this.path}: offset 0: belongs to node ${node.node}, not ${nodeId}`);
+    }
     if (end < bytes.length) await this.file.truncate(end); // the torn tail of the last write
     this.size = end;
     await this.file.sync(); // PERSIST-6

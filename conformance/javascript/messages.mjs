@@ -1,7 +1,7 @@
 // What do the payloads say? Fields and their kinds, as in the tables of wire.md, and what they may not say.
 
-import { decode, encode, Dict } from './msgpack.mjs';
-import { Fault, LIMITS, U64_MAX, isNodeId } from './protocol.mjs';
+import { decode, encode, Dict, TooDeep } from './msgpack.mjs';
+import { Fault, LIMITS, U64_MAX, isNodeId, parseAddress } from './protocol.mjs';
 import { encodeFrame } from './frames.mjs';
 
 function describe(value) {
@@ -25,14 +25,19 @@ const bool = { read: (v, where) => (typeof v === 'boolean' ? v : bad(where, 'a b
 const str = { read: (v, where) => (typeof v === 'string' ? v : bad(where, 'a str', v, 'PAYLOAD-4')) };
 const bin = { read: (v, where) => (v instanceof Uint8Array ? v : bad(where, 'a bin', v, 'PAYLOAD-4')) }; // PAYLOAD-4
 const bin16 = {
-  read: (v, where) => (v instanceof Uint8Array && v.length === 16 ? v.toString('hex') : bad(where, 'a bin of 16 bytes', v, 'PAYLOAD-4')),
+  read(v, where) {
+    return v instanceof Uint8Array && v.length === 16 ? v.toString('hex') : bad(where, 'a bin of 16 bytes', v, 'PAYLOAD-4');
+  },
   write: (v) => Buffer.from(v, 'hex'),
 };
 const value = { read: (v) => v };
 const oneOf = (...names) => ({ read: (v, where) => (names.includes(v) ? v : bad(where, names.join(' or '), v, 'PAYLOAD-2')) });
 const optional = (kind) => ({ ...kind, optional: true });
 const list = (kind) => ({
-  read: (v, where) => (Array.isArray(v) ? v.map((item, i) => kind.read(item, `${where}[${i}]`)) : bad(where, 'an array', v, 'PAYLOAD-2')),
+  read(v, where) {
+    if (!Array.isArray(v)) bad(where, 'an array', v, 'PAYLOAD-2');
+    return v.map((item, i) => kind.read(item, `${where}[${i}]`));
+  },
   write: (v) => v.map(kind.write ?? ((item) => item)),
 });
 const struct = (fields) => ({ read: (v, where) => readFields(v, fields, where), write: (v) => writeFields(v, fields) });
@@ -65,7 +70,9 @@ const TYPES = [
   [3, 'LOOKUP_RES', { id: u64, found: bool, actor_class: optional(str) }],
   [4, 'PEER_LIST', { peers: list(peer) }],
   [5, 'ASK_REQ', { id: u64, timeout_ms: optional(u63), message: value }, 'message'],
-  [6, 'ASK_RES', { id: u64, value: optional(value), code: optional(str), error_type: optional(str), text: optional(str) }, 'value'],
+  [6, 'ASK_RES', {
+    id: u64, value: optional(value), code: optional(str), error_type: optional(str), text: optional(str),
+  }, 'value'],
   [7, 'VOTE_REQUEST', ballot],
   [8, 'VOTE_RESPONSE', ballotAnswer],
   [9, 'HEARTBEAT', null],
@@ -73,13 +80,16 @@ const TYPES = [
     term: u63, seq: u64, prev_log_index: u63, prev_log_term: u63, entries: list(entry), leader_commit: u63,
   }],
   [13, 'APPEND_ENTRIES_RES', {
-    term: u63, request_term: u63, seq: u64, success: bool, match_index: u63, conflict_index: optional(u63), conflict_term: optional(u63),
+    term: u63, request_term: u63, seq: u64, success: bool, match_index: u63,
+    conflict_index: optional(u63), conflict_term: optional(u63),
   }],
   [14, 'INSTALL_SNAPSHOT_REQ', {
     term: u63, seq: u64, last_included_index: u63, last_included_term: u63, cluster_id: bin16, members: list(server),
     size: u63, checksum: u63, offset: u63, data: bin, done: bool,
   }],
-  [15, 'INSTALL_SNAPSHOT_RES', { term: u63, request_term: u63, seq: u64, last_included_index: u63, offset: u63, installed: bool }],
+  [15, 'INSTALL_SNAPSHOT_RES', {
+    term: u63, request_term: u63, seq: u64, last_included_index: u63, offset: u63, installed: bool,
+  }],
   [16, 'ERROR', { code: str, rule: str, text: str }],
   [17, 'PING', { id: u64, pong: bool }],
   [18, 'PRE_VOTE_REQUEST', ballot],
@@ -90,6 +100,8 @@ export const TYPE_BY_ID = new Map(TYPES.map((type) => [type.id, type]));
 export const TYPE_BY_NAME = new Map(TYPES.map((type) => [type.name, type]));
 export const RAFT_REQUESTS = new Set(['VOTE_REQUEST', 'PRE_VOTE_REQUEST', 'APPEND_ENTRIES_REQ', 'INSTALL_SNAPSHOT_REQ']);
 export const RAFT_RESPONSES = new Set(['VOTE_RESPONSE', 'PRE_VOTE_RESPONSE', 'APPEND_ENTRIES_RES', 'INSTALL_SNAPSHOT_RES']);
+/** Whether the frame's name is its sender's (HELLO-8): peer lists and all of Raft. */
+export const namesSender = ({ name }) => name === 'PEER_LIST' || RAFT_REQUESTS.has(name) || RAFT_RESPONSES.has(name);
 
 function readFields(map, fields, where) {
   if (!(map instanceof Dict)) bad(where, 'a map', map, 'PAYLOAD-1');
@@ -122,7 +134,9 @@ const senseless = (rule, text) => {
 
 /** PAYLOAD-3: sorted by the bytes of the node ids, ids distinct, 1 to members_max. Ids are ASCII, so < compares bytes. */
 function checkMembers(members) {
-  if (members.length < 1 || members.length > LIMITS.members) senseless('PAYLOAD-3', `a list of ${members.length} members; expected 1 to ${LIMITS.members}`);
+  if (members.length < 1 || members.length > LIMITS.members) {
+    senseless('PAYLOAD-3', `a list of ${members.length} members; expected 1 to ${LIMITS.members}`);
+  }
   members.forEach(({ node }, i) => {
     if (!isNodeId(node)) senseless('PAYLOAD-3', 'a member whose node id no node can have');
     if (i > 0 && members[i - 1].node >= node) senseless('PAYLOAD-3', `members not sorted or not distinct at ${node}`);
@@ -130,13 +144,19 @@ function checkMembers(members) {
 }
 
 function checkEntries({ term, prev_log_index: prev, prev_log_term: prevTerm, entries }) {
+  if (prev === 0n && prevTerm !== 0n) senseless('APPEND-9', `prev_log_term ${prevTerm} at index 0`);
   let before = prevTerm;
   entries.forEach((e, i) => {
     const index = prev + 1n + BigInt(i);
-    if (e.term < before || e.term > term) senseless('APPEND-9', `entry ${index} of term ${e.term} after one of ${before} in a request of ${term}`);
+    if (e.term < before || e.term > term) {
+      senseless('APPEND-9', `entry ${index} of term ${e.term} after one of ${before} in a request of ${term}`);
+    }
     before = e.term;
-    if ((e.kind === 'members') !== (index === 1n)) senseless('FORM-8', `an entry of kind ${e.kind} at index ${index}`); // FORM-8
+    if ((e.kind === 'members') !== (index === 1n)) { // FORM-8
+      senseless('FORM-8', `an entry of kind ${e.kind} at index ${index}`);
+    }
     if (e.kind === 'members') readConfiguration(e.data);
+    if (e.kind === 'noop' && e.data.length) senseless('FORM-8', `a noop with data at index ${index}`);
   });
 }
 
@@ -146,19 +166,28 @@ const CHECKS = {
   APPEND_ENTRIES_REQ: checkEntries,
   INSTALL_SNAPSHOT_REQ(m) {
     checkMembers(m.members);
-    if (m.data.length > LIMITS.chunkBytes) senseless('PAYLOAD-2', `a chunk of ${m.data.length} bytes; the limit is ${LIMITS.chunkBytes}`);
-    if (m.last_included_term > m.term) senseless('SNAP-10', `a snapshot of term ${m.last_included_term} in a request of ${m.term}`); // SNAP-10
+    if (m.last_included_index === 0n) senseless('SNAP-11', 'a snapshot of nothing: last_included_index 0');
+    if (m.data.length > LIMITS.chunkBytes) {
+      senseless('SNAP-11', `a chunk of ${m.data.length} bytes; the limit is ${LIMITS.chunkBytes}`);
+    }
+    if (m.last_included_term > m.term) { // SNAP-10
+      senseless('SNAP-10', `a snapshot of term ${m.last_included_term} in a request of ${m.term}`);
+    }
   },
   ASK_RES(m) {
     if (('value' in m) === ('code' in m)) senseless('PAYLOAD-2', 'ASK_RES: expected either value or code');
   },
 };
 
-/** What entry 1 holds: {cluster_id, members}. */
+/** What entry 1 holds: {cluster_id, members}. Throws a Fault (FORM-8). */
 export function readConfiguration(data) {
-  const read = configuration.read(decode(data), 'configuration');
-  checkMembers(read.members);
-  return read;
+  try {
+    const read = configuration.read(decode(data), 'configuration');
+    checkMembers(read.members);
+    return read;
+  } catch (fault) {
+    return senseless('FORM-8', `the data of entry 1: ${fault.message}`);
+  }
 }
 
 export const writeConfiguration = (config) => Buffer.from(encode(configuration.write(config)));
@@ -170,11 +199,26 @@ export function readMessage({ type: id, payload }) {
   const type = TYPE_BY_ID.get(id);
   if (!type) throw new Fault('UNKNOWN_FRAME_TYPE', 'FRAME-6', `type ${id} is unknown`, 'frame');
   if (type.name === 'HEARTBEAT') return { type: type.name }; // FRAME-7: whatever it holds
-  const root = decode(payload, { valueField: type.user });
+  let root;
+  try {
+    root = decode(payload, { valueField: type.user });
+  } catch (fault) {
+    throw type.name === 'ASK_REQ' && fault instanceof TooDeep ? tooDeepToAsk(fault) : fault;
+  }
   if (type.name === 'ACTOR_MSG') return { type: type.name, message: root };
   const message = { type: type.name, ...readFields(root, type.fields, type.name) };
   CHECKS[type.name]?.(message);
   return message;
+}
+
+/** MSG-3: an ask that only its message spoils has an asker, whose `ask` is its id where that came before the message. */
+function tooDeepToAsk(fault) {
+  try {
+    fault.ask = readFields(fault.before, { id: u64, timeout_ms: optional(u63) }, 'ASK_REQ').id;
+  } catch {
+    // nobody can be told
+  }
+  return fault;
 }
 
 /** The hello of a stranger, checked as far as it can be without knowing who I am (cluster.md, steps 1 to 3). */
@@ -185,7 +229,9 @@ export function readHello({ type, name, payload }) {
   const version = u64.read(root.get('version'), 'hello.version');
   if (version !== 1n) throw new Fault('VERSION_MISMATCH', 'HELLO-4', `version ${version}; expected 1`);
   const hello = readFields(root, HELLO, 'hello');
-  if (!isNodeId(name)) throw new Fault('BAD_PAYLOAD', 'HELLO-5', 'the frame name of a hello must be a node id'); // HELLO-5
+  if (!isNodeId(name)) senseless('HELLO-5', 'the frame name of a hello must be a node id');
+  if (!parseAddress(hello.address)) senseless('HELLO-5', 'hello.address: expected host:port or [v6]:port');
+  if (hello.expected_size === 0n) senseless('HELLO-5', 'hello.expected_size: expected 1 or more, got 0');
   return { ...hello, node: name, member: hello.member ?? true };
 }
 

@@ -32,24 +32,41 @@ export class Ext {
 
 const broken = (text, rule) => new Fault('BAD_PAYLOAD', rule, text, 'msgpack');
 
+/** The payload is nested deeper than depth_max (PAYLOAD-6). */
+export class TooDeep extends Fault {
+  constructor(where) {
+    super('BAD_PAYLOAD', 'PAYLOAD-6', `nested deeper than ${LIMITS.depth} levels ${where}`, 'msgpack');
+  }
+}
+
+/** Whether the body of an extension value of the table is msgpack itself: all but uuid and bigint. */
+export const holdsMsgpack = (code) => code >= 1 && code <= 14 && code !== 12 && code !== 13;
+
 class Decoder {
   constructor(bytes, valueField) {
     this.bytes = bytes;
     this.at = 0;
-    this.valueField = valueField; // the field that holds a user's value, whose keys values.mjs judges
-    this.anyKeys = valueField === '*';
+    this.valueField = valueField;
+    this.anyKeys = this.users = valueField === '*';
+  }
+
+  /** Whether what follows is a user's value: values.mjs judges its keys and opens its extension values. */
+  user(is) {
+    this.anyKeys = this.users = is;
   }
 
   /** Moves over n bytes that must be there: nothing is reserved for what is only announced (PAYLOAD-6). */
   take(n) {
     const from = this.at;
-    if (n > this.bytes.length - from) throw broken(`${n} bytes announced at ${from}, ${this.bytes.length - from} there`, 'PAYLOAD-6');
+    if (n > this.bytes.length - from) {
+      throw broken(`${n} bytes announced at ${from}, ${this.bytes.length - from} there`, 'PAYLOAD-6');
+    }
     this.at += n;
     return from;
   }
 
   level(depth) {
-    if (depth >= LIMITS.depth) throw broken(`nested deeper than ${LIMITS.depth} levels at byte ${this.at}`, 'PAYLOAD-6');
+    if (depth >= LIMITS.depth) throw new TooDeep(`at byte ${this.at}`);
     return depth + 1;
   }
 
@@ -110,7 +127,20 @@ class Decoder {
   ext(n, depth) {
     const level = this.level(depth);
     const code = this.bytes.readInt8(this.take(1));
-    return new Ext(code, this.bin(n), level);
+    const body = this.bin(n);
+    if (!this.users && holdsMsgpack(code)) this.levelsOf(body, level);
+    return new Ext(code, body, level);
+  }
+
+  /** The levels in a body count wherever it stands (PAYLOAD-6); outside of a user's value nothing else in it matters. */
+  levelsOf(body, depth) {
+    const inside = new Decoder(body);
+    inside.anyKeys = true;
+    try {
+      inside.value(depth);
+    } catch (fault) {
+      if (fault instanceof TooDeep) throw fault;
+    }
   }
 
   array(n, depth) {
@@ -126,12 +156,22 @@ class Decoder {
     for (let i = 0; i < n; i++) {
       const key = this.value(level);
       if (!this.anyKeys && (Array.isArray(key) || key instanceof Dict)) throw broken('an array or a map as a key', 'PAYLOAD-1');
-      const users = depth === 0 && key === this.valueField;
-      if (users) this.anyKeys = true;
-      pairs.push([key, this.value(level)]);
-      if (users) this.anyKeys = false;
+      if (depth > 0 || key !== this.valueField) pairs.push([key, this.value(level)]);
+      else pairs.push([key, this.valueOfUser(level, pairs)]);
     }
     return new Dict(pairs);
+  }
+
+  /** The field with a user's value. If that is too deep, the fault tells which fields came `before` it. */
+  valueOfUser(level, before) {
+    this.user(true);
+    try {
+      return this.value(level);
+    } catch (fault) {
+      throw fault instanceof TooDeep ? Object.assign(fault, { before: new Dict(before) }) : fault;
+    } finally {
+      this.user(false);
+    }
   }
 }
 
@@ -192,7 +232,9 @@ class Encoder {
   integer(value) {
     if (value >= 0n) {
       if (value < 0x80n) return this.byte(Number(value));
-      if (value <= 0xffffffffn) return this.sized(Number(value), [[0x100, 0xcc, 1], [0x10000, 0xcd, 2], [0x100000000, 0xce, 4]]);
+      if (value <= 0xffffffffn) {
+        return this.sized(Number(value), [[0x100, 0xcc, 1], [0x10000, 0xcd, 2], [0x100000000, 0xce, 4]]);
+      }
       if (value > 0xffffffffffffffffn) throw new RangeError(`${value} is beyond 2^64-1`);
       const at = this.room(9);
       this.buffer[at] = 0xcf;
@@ -200,7 +242,8 @@ class Encoder {
     }
     if (value >= -0x20n) return this.byte(Number(value) & 0xff);
     if (value < -(2n ** 63n)) throw new RangeError(`${value} is below -2^63`);
-    const [first, width] = value >= -0x80n ? [0xd0, 1] : value >= -0x8000n ? [0xd1, 2] : value >= -0x80000000n ? [0xd2, 4] : [0xd3, 8];
+    const forms = [[0x80n, 0xd0, 1], [0x8000n, 0xd1, 2], [0x80000000n, 0xd2, 4], [2n ** 63n, 0xd3, 8]];
+    const [, first, width] = forms.find(([below]) => value >= -below);
     const at = this.room(1 + width);
     this.buffer[at] = first;
     if (width === 8) this.buffer.writeBigInt64BE(value, at + 1);

@@ -3,7 +3,8 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { Disk, NoDisk, Unusable } from './log.mjs';
+import { Unreadable } from './kv.mjs';
+import { Disk, Nameless, NoDisk, Unusable } from './log.mjs';
 import { CAPABILITIES, IMPLEMENTATION, LIMITS, VERSION, escaped, isNodeId, parseAddress } from './protocol.mjs';
 import { Node } from './server.mjs';
 
@@ -11,7 +12,7 @@ const EXIT = { told: 0, usage: 64, disk: 74, directory: 78, capability: 127 };
 
 class Usage extends Error {}
 
-/** Name in the file, environment variable, flag. A flag beats the environment, which beats the file. */
+/** Name in the file, environment variable, flag. A flag beats the environment, which beats the file; empty is not given. */
 const OPTIONS = {
   node_id: ['CF_NODE_ID', 'node-id'],
   data_dir: ['CF_DATA_DIR', 'data-dir'],
@@ -47,7 +48,9 @@ function fileOptions(path) {
 function whole(name, text, byDefault, low, high) {
   if (text === undefined || text === '' || text === null) return byDefault;
   const number = Number(text);
-  if (!Number.isInteger(number) || number < low || number > high) throw new Usage(`${name}: expected ${low} to ${high}, got ${escaped(text)}`);
+  if (!Number.isInteger(number) || number < low || number > high) {
+    throw new Usage(`${name}: expected ${low} to ${high}, got ${escaped(text)}`);
+  }
   return number;
 }
 
@@ -64,7 +67,8 @@ function seeded(seed) {
 
 function configure(given, env) {
   const file = fileOptions(given.config ?? env.CF_CONFIG);
-  const option = (name) => given[OPTIONS[name][1]] ?? env[OPTIONS[name][0]] ?? file[name] ?? '';
+  const isGiven = (value) => value !== undefined && value !== null && value !== '';
+  const option = (name) => [given[OPTIONS[name][1]], env[OPTIONS[name][0]], file[name]].find(isGiven) ?? ''; // LAUNCH-1
   const listed = option('seeds');
   const seeds = (Array.isArray(listed) ? listed : String(listed).split(',')).map((seed) => String(seed).trim()).filter(Boolean);
   const config = {
@@ -76,11 +80,13 @@ function configure(given, env) {
     heartbeatMs: whole('--heartbeat-ms', option('heartbeat_ms'), 300, 1, 3_600_000),
     electionMs: whole('--election-ms', option('election_ms'), 1000, 1, 3_600_000),
     cluster: env.CF_CLUSTER || 'casty',
-    snapshotEvery: whole('CF_SNAPSHOT_EVERY', env.CF_SNAPSHOT_EVERY, 10_000, 0, 2 ** 53 - 1),
+    snapshotEvery: whole('CF_SNAPSHOT_EVERY', env.CF_SNAPSHOT_EVERY, 0, 0, 2 ** 53 - 1),
     random: option('seed') === '' ? Math.random : seeded(whole('--seed', option('seed'), 0, 0, Number.MAX_SAFE_INTEGER)),
   };
   if (config.size === null) throw new Usage('--size is needed');
-  if (config.nodeId !== null && !isNodeId(config.nodeId)) throw new Usage(`--node-id: expected 1 to 64 of A-Z a-z 0-9 . _ : -, got ${escaped(config.nodeId)}`);
+  if (config.nodeId !== null && !isNodeId(config.nodeId)) {
+    throw new Usage(`--node-id: expected 1 to 64 of A-Z a-z 0-9 . _ : -, got ${escaped(config.nodeId)}`);
+  }
   if (config.nodeId === null && config.dataDir === null) throw new Usage('--node-id is needed without a data directory');
   if (config.heartbeatMs >= config.electionMs) throw new Usage('--heartbeat-ms must be shorter than --election-ms');
   for (const address of [...seeds, ...(config.advertise ? [config.advertise] : [])]) {
@@ -100,23 +106,29 @@ async function main() {
     process.stdout.write(`${JSON.stringify({ impl: IMPLEMENTATION, protocol: VERSION, caps: CAPABILITIES })}\n`);
     return;
   }
-  const missing = (process.env.CF_CAPS ?? '').split(',').map((cap) => cap.trim()).find((cap) => cap && !CAPABILITIES.includes(cap));
+  const asked = (process.env.CF_CAPS ?? '').split(',').map((cap) => cap.trim());
+  const missing = asked.find((cap) => cap && !CAPABILITIES.includes(cap));
   if (missing) end(EXIT.capability, `no capability is called ${escaped(missing)}; there are ${CAPABILITIES.join(', ')}`);
   const config = configure(given, process.env);
   process.on('SIGXFSZ', () => {}); // a file size limit shows as an error of the write (PERSIST-4)
   process.on('SIGTERM', () => end(EXIT.told)); // LAUNCH-4: what is durable is, what is not was not promised
-  if (process.env.CF_EXIT_ON_EOF === '1') process.stdin.on('end', () => end(EXIT.told)).on('error', () => end(EXIT.told)).resume();
+  if (process.env.CF_EXIT_ON_EOF === '1') {
+    for (const event of ['end', 'error']) process.stdin.on(event, () => end(EXIT.told));
+    process.stdin.resume();
+  }
   const disk = config.dataDir === null ? new NoDisk(config.nodeId) : await Disk.open(config.dataDir, config.nodeId);
   const node = new Node(disk, config, {
     log: (text) => process.stderr.write(`${disk.node.node} ${text}\n`),
-    fail: (error) => end(EXIT.disk, `${error.path ?? disk.directory}: ${error.message}; this server's part is over`), // PERSIST-4
+    fail: (error) => end(EXIT.disk, `${error.path ?? disk.directory ?? 'in memory'}: ${error.message}`), // PERSIST-4, KV-4
   });
   const listen = await node.start();
-  process.stdout.write(`READY ${JSON.stringify({ listen, node_id: disk.node.node, protocol: VERSION, impl: IMPLEMENTATION, caps: CAPABILITIES })}\n`);
+  const ready = { listen, node_id: disk.node.node, protocol: VERSION, impl: IMPLEMENTATION, caps: CAPABILITIES };
+  process.stdout.write(`READY ${JSON.stringify(ready)}\n`);
 }
 
 main().catch((error) => {
-  if (error instanceof Usage) end(EXIT.usage, error.message);
+  if (error instanceof Usage || error instanceof Nameless) end(EXIT.usage, error.message);
   if (error instanceof Unusable) end(EXIT.directory, error.message);
+  if (error instanceof Unreadable) end(EXIT.disk, error.message); // KV-4
   throw error;
 });

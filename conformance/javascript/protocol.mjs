@@ -36,13 +36,14 @@ export class Fault extends Error {
 
 /** A stranger's text, fit for one line of a log (ERROR-1). */
 export function escaped(text, length = 200) {
-  const shown = JSON.stringify(String(text)).slice(1, -1).replace(/[^\x20-\x7e]/g, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+  const code = (c) => `\\u{${c.codePointAt(0).toString(16)}}`;
+  const shown = JSON.stringify(String(text)).slice(1, -1).replace(/[^\x20-\x7e]/g, code);
   return shown.length > length ? `${shown.slice(0, length)}…` : shown;
 }
 
 /** Splits host:port or [v6]:port; null where it is neither. */
 export function parseAddress(text) {
-  const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:[\]/@]+)):(\d{1,5})$/.exec(text);
+  const match = /^(?:\[([0-9A-Fa-f:.]+(?:%[^\s\p{Cc}[\]]+)?)\]|([^\s\p{Cc}:[\]]+)):(\d+)$/u.exec(text);
   const port = match ? Number(match[3]) : 0;
   return port >= 1 && port <= 65535 ? { host: match[1] ?? match[2], port } : null;
 }

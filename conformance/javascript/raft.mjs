@@ -17,10 +17,10 @@
 // A server is {node, store}; numbers of the protocol are BigInt, times are numbers.
 
 import { Replication } from './replication.mjs';
-import { Assembly } from './snapshots.mjs';
-import { readConfiguration, writeConfiguration } from './messages.mjs';
+import { Following } from './following.mjs';
+import { writeConfiguration } from './messages.mjs';
 import { LIMITS } from './protocol.mjs';
-import { State, least, most, names, same, sameList } from './state.mjs';
+import { State, names, same, sameList } from './state.mjs';
 
 const shown = (list) => list.map((server) => server.node).join(' ');
 
@@ -30,20 +30,22 @@ export class Raft extends State {
   #seq = 0n; // of requests; never twice in one boot (LEADER-8)
   #round = null; // the pre-votes or votes asked for
   #replication = null; // a leader's
-  #assembly = null; // the chunks of a snapshot
+  #following = new Following(this);
   #heardLeader = -Infinity;
-  #deadline = 0;
+  #deadline = Infinity;
+  #complaint = null; // the last, so that it is not repeated
   #beatAt = 0;
 
   /**
    * durable is what the disk remembers: {term, votedFor, list, snapshot: {index, term, cluster_id, members, data} or
-   * null, entries}. discovered(now) gives the sorted list of FORM-4; drawId() 32 random hex digits; readable(data)
-   * whether a snapshot can be restored.
+   * null, entries}. discovered(now) gives the sorted list of FORM-4; drawId() 32 random hex digits; verify(data)
+   * throws where the state machine could not be replaced by a snapshot's data.
    */
-  constructor({ me, size, election, heartbeat, random, drawId, discovered, readable, durable, now }) {
+  constructor({ me, size, election, heartbeat, random, drawId, discovered, verify, durable, now }) {
     super(me, durable);
-    Object.assign(this, { size: Number(size), election, heartbeat, random, drawId, discovered, readable });
-    this.#startTimer(now);
+    Object.assign(this, { size: Number(size), election, heartbeat, random, drawId, discovered, verify });
+    if (this.standing === 'FRESH') this.#look(now);
+    else this.#startTimer(now);
   }
 
   /** The disk has done all writes up to this number. */
@@ -85,7 +87,25 @@ export class Raft extends State {
 
   tick(now) {
     if (this.role === 'leader') return this.#lead(now);
+    if (this.standing === 'FRESH') this.#look(now);
     if (now >= this.#deadline) this.#timeout(now);
+  }
+
+  /** A FRESH server's timer starts when it has found all of its list, and does not run while it has not (FORM-4). */
+  #look(now) {
+    const found = this.discovered(now);
+    const complete = found.length === this.size && found.every(({ node }, i) => i === 0 || node !== found[i - 1].node);
+    if (!complete) {
+      this.#deadline = Infinity;
+      const tooMany = `ERROR cannot form a cluster of ${this.size}: found ${shown(found)}; stop the one that does not belong`;
+      if (found.length > this.size) this.#complain(tooMany);
+    } else if (this.#deadline === Infinity) this.#startTimer(now);
+  }
+
+  /** FORM-11, once. */
+  #complain(text) {
+    if (text !== this.#complaint) this.note(text);
+    this.#complaint = text;
   }
 
   // ------------------------------------------------------------------------------------------------- elections
@@ -94,25 +114,20 @@ export class Raft extends State {
     this.#startTimer(now);
     const { standing } = this;
     if (standing === 'LEARNER' || this.term >= LIMITS.number) return; // a learner never campaigns (FORM-9)
+    if (standing === 'LOCKED') this.#seekWiped();
     const list = standing === 'FRESH' ? this.discovered(now) : this.list;
-    this.#complain(standing, list);
-    if (standing === 'FRESH' && list.length !== this.size) return; // FORM-4: one more or fewer, and it does neither
     this.role = 'pre-candidate';
     this.#ask('PRE_VOTE_REQUEST', list, 0);
     this.#count(now, this.me);
   }
 
-  /** FORM-11. */
-  #complain(standing, list) {
-    if (standing === 'FRESH' && list.length > this.size) {
-      this.note(`ERROR cannot form a cluster of ${this.size}: found ${shown(list)}; stop the one that does not belong`);
-    }
-    if (standing !== 'LOCKED') return;
-    for (const { node, store } of list) {
+  /** FORM-11: a member of the locked list that lost its disk. */
+  #seekWiped() {
+    for (const { node, store } of this.list) {
       const link = this.links.get(node);
       if (!link || link.store === store) continue;
       const remedy = 'unless some member knows the cluster already, wipe all data directories, for nothing was committed';
-      this.note(`ERROR ${node} came back with another store after the member list was locked: ${remedy}`);
+      this.#complain(`ERROR ${node} came back with another store after the member list was locked: ${remedy}`);
     }
   }
 
@@ -174,7 +189,9 @@ export class Raft extends State {
   #fits(now, candidate, { members, formation }) {
     const { standing } = this;
     if (standing === 'LEARNER' || !names(members, candidate)) return false;
-    if (standing === 'FRESH') return formation && members.length === this.size && sameList(members, this.discovered(now)); // FORM-4
+    if (standing === 'FRESH') { // FORM-4
+      return formation && members.length === this.size && sameList(members, this.discovered(now));
+    }
     return sameList(members, this.list); // FORM-5
   }
 
@@ -205,28 +222,28 @@ export class Raft extends State {
 
   // --------------------------------------------------------------------------------- requests and responses
 
-  /** A Raft request; peer is the pair that the connection's hello announced. */
-  request(now, peer, m, conn) {
-    const pair = { node: peer.node, store: peer.store };
-    if (peer.member === false || (this.list && !names(this.list, pair))) { // FORM-7: before its term is read
-      return this.fault(conn, 'NOT_A_MEMBER', 'FORM-7', `${peer.node} with this store is not on the member list`);
+  /** A Raft request; peer is the pair that the connection's hello announced, isMember what that said of it. */
+  request(now, peer, m, conn, isMember = true) {
+    if (this.list ? !names(this.list, peer) : !isMember) { // before its term is read
+      const what = this.list ? 'with this store is not on the member list' : 'said hello as no member';
+      return this.fault(conn, 'NOT_A_MEMBER', this.list ? 'FORM-7' : 'FORM-12', `${peer.node} ${what}`);
     }
     const ballot = m.type === 'PRE_VOTE_REQUEST' || m.type === 'VOTE_REQUEST';
-    if (ballot && this.standing === 'FRESH' && !this.#fits(now, pair, m)) return; // FORM-4: not answered, its term not read
-    if (m.type === 'PRE_VOTE_REQUEST') return this.#answerPreVote(now, pair, m, conn); // changes no term
+    if (ballot && this.standing === 'FRESH' && !this.#fits(now, peer, m)) return; // FORM-12: not answered, its term not read
+    if (m.type === 'PRE_VOTE_REQUEST') return this.#answerPreVote(now, peer, m, conn); // changes no term
     if (m.term > this.term) this.#adopt(now, m.term);
-    if (m.type === 'VOTE_REQUEST') return this.#answerVote(now, pair, m, conn);
-    if (m.term < this.term) return this.#refuse(conn, m); // TERM-2, APPEND-1, SNAP-1
-    if (this.leader !== null && !same(this.leader, pair)) { // APPEND-10; a leader that stepped down still counts
+    if (m.type === 'VOTE_REQUEST') return this.#answerVote(now, peer, m, conn);
+    if (m.term < this.term) return this.#following.refuse(m, conn); // TERM-2, APPEND-1, SNAP-1
+    if (this.leader !== null && !same(this.leader, peer)) { // APPEND-10; a leader that stepped down still counts
       this.fault(conn, 'TWO_LEADERS', 'APPEND-10', `${peer.node} leads term ${m.term}, and so does ${this.leader.node}`);
-      return this.#refuse(conn, m);
+      return this.#following.refuse(m, conn);
     }
     this.#follow(now); // VOTE-7
-    this.leader = pair;
+    this.leader = peer;
     this.#heardLeader = now;
     this.#startTimer(now); // refused ones included (ELECT-2)
-    if (m.type === 'APPEND_ENTRIES_REQ') this.#append(m, conn);
-    else this.#install(pair, m, conn);
+    if (m.type === 'APPEND_ENTRIES_REQ') this.#following.append(m, conn);
+    else this.#following.install(peer, m, conn);
     this.apply();
   }
 
@@ -243,98 +260,9 @@ export class Raft extends State {
     this.#replication?.answered(now, peer, m, true);
   }
 
-  /** A refusal tells this server's term (TERM-2). */
-  #refuse(conn, request) {
-    switch (request.type) {
-      case 'APPEND_ENTRIES_REQ': return this.reply(conn, request, 'APPEND_ENTRIES_RES', { success: false, match_index: 0n });
-      case 'INSTALL_SNAPSHOT_REQ': return this.#wants(conn, request, 0n);
-      default: return this.reply(conn, request, request.type.replace('REQUEST', 'RESPONSE'), { vote_granted: false });
-    }
-  }
-
   /** FORM-9: the leader reads how far a learner is, and neither its term nor its acknowledgement counts. */
   #learnerSays(now, peer, m) {
     if (m.request_term === this.term && m.term <= this.term) this.#replication?.answered(now, peer, m, false);
-  }
-
-  // ------------------------------------------------------------------------------------------------- following
-
-  /** Whether a configuration is for this server, which has or has not a list (FORM-8, FORM-9). */
-  #belongs({ cluster_id, members }) {
-    if (this.clusterId !== null && this.clusterId !== cluster_id) return false;
-    if (this.list) return sameList(members, this.list);
-    return !names(members, this.me) && members.some(({ node }) => node === this.me.node) && names(members, this.leader);
-  }
-
-  #badFormation(m, conn, what) {
-    const rule = this.list ? 'FORM-8' : 'FORM-9';
-    this.fault(conn, 'BAD_FORMATION', rule, `the member list of ${what} does not fit ${this.me.node}, which is ${this.standing}`);
-    this.#refuse(conn, m);
-  }
-
-  #append(m, conn) {
-    const { prev_log_index: prev, prev_log_term: prevTerm, entries } = m;
-    const end = prev + BigInt(entries.length);
-    if (prev >= this.log.base && this.log.term(prev) !== prevTerm) { // APPEND-2
-      if (prev <= this.commit) return this.#contradiction(m, conn, prev);
-      return this.reply(conn, m, 'APPEND_ENTRIES_RES', { success: false, match_index: 0n, ...this.#hints(prev) });
-    }
-    const known = (entry, i) => {
-      const index = prev + 1n + BigInt(i);
-      return index < this.log.base || this.log.term(index) === entry.term; // APPEND-4
-    };
-    let skip = 0;
-    while (skip < entries.length && known(entries[skip], skip)) skip += 1;
-    if (skip < entries.length) {
-      const from = prev + 1n + BigInt(skip);
-      if (from <= this.commit) return this.#contradiction(m, conn, from); // APPEND-6
-      if (from === 1n && !this.#belongs(readConfiguration(entries[0].data))) {
-        return this.#badFormation(m, conn, 'entry 1');
-      }
-      this.saveEntries(from, entries.slice(skip)); // APPEND-3
-    }
-    const brought = skip < entries.length;
-    this.commit = most(this.commit, least(m.leader_commit, end)); // APPEND-5
-    const success = (match_index, after) => this.reply(conn, m, 'APPEND_ENTRIES_RES', { success: true, match_index }, after);
-    if (!brought && this.durableIndex < end && this.stateWrite <= this.durable) success(this.durableIndex, 0); // APPEND-8
-    success(end); // APPEND-7
-  }
-
-  #contradiction(m, conn, index) {
-    const text = `entry ${index} is committed here with term ${this.log.term(index)}; the commit index is ${this.commit}`;
-    this.fault(conn, 'COMMITTED_CONFLICT', 'APPEND-6', text);
-    this.#refuse(conn, m);
-  }
-
-  #hints(prev) {
-    if (prev > this.log.last) return { conflict_index: this.log.last + 1n };
-    const term = this.log.term(prev);
-    let first = prev;
-    while (first - 1n > this.log.base && this.log.term(first - 1n) === term) first -= 1n;
-    return { conflict_index: first, conflict_term: term };
-  }
-
-  #wants(conn, m, offset, installed = false) {
-    this.reply(conn, m, 'INSTALL_SNAPSHOT_RES', { last_included_index: m.last_included_index, offset, installed });
-  }
-
-  #install(sender, m, conn) {
-    const { last_included_index: index, last_included_term: term, size } = m;
-    if (!this.#belongs(m)) return this.#badFormation(m, conn, 'the snapshot');
-    if (index <= this.commit) return this.#wants(conn, m, size, true); // SNAP-7
-    if (!this.#assembly?.continues(sender, m)) this.#assembly = new Assembly(sender, m);
-    const outcome = this.#assembly.take(m, this.readable);
-    if (outcome.fault) {
-      this.#assembly = null;
-      this.fault(conn, 'BAD_SNAPSHOT', 'SNAP-3', outcome.fault);
-    }
-    if (!outcome.data) return this.#wants(conn, m, outcome.wanted); // SNAP-2
-    this.#assembly = null;
-    this.commit = index;
-    if (this.log.term(index) !== term) { // else the log has it all and is kept (SNAP-5)
-      this.saveSnapshot({ index, term, cluster_id: m.cluster_id, members: m.members }, outcome.data);
-    }
-    this.#wants(conn, m, size, true); // SNAP-4: the gate holds it until it is durable
   }
 
   // --------------------------------------------------------------------------------------------------- leading

@@ -8,7 +8,8 @@ import { least, most } from './state.mjs';
 import { Assembly } from './snapshots.mjs';
 import { LIMITS } from './protocol.mjs';
 
-const WINDOW = 16; // requests with entries on their way to one follower
+const WINDOW_BYTES = 8 << 20; // of entries on their way to one follower
+const ENTRY_BYTES = 32; // what an entry needs beside its data
 const OPEN_MAX = 256; // unanswered requests after which a follower is probed afresh
 const BATCH_COUNT = 1024; // keeps a batch of empty entries from exceeding a frame
 
@@ -16,8 +17,8 @@ const BATCH_COUNT = 1024; // keeps a batch of empty entries from exceeding a fra
 class Follower {
   match = 0n; // durable there, and equal; never falls while leader and boot last (LEADER-6)
   mode = 'probe';
-  open = new Map(); // seq to {prev, end, idle}: requests without their last answer
-  flying = 0; // open requests with entries
+  open = new Map(); // seq to {prev, end, bytes, idle}: requests without their last answer
+  flying = 0; // bytes of entries in open requests
   told = 0n; // the commit index it was sent
   transfer = null;
   stranger = false; // its store is not the list's: a learner, which does not count (FORM-9)
@@ -39,8 +40,7 @@ class Follower {
   }
 
   close(seq) {
-    const { prev, end } = this.open.get(seq);
-    if (end > prev) this.flying -= 1;
+    this.flying -= this.open.get(seq).bytes;
     this.open.delete(seq);
   }
 }
@@ -88,9 +88,9 @@ export class Replication {
     follower?.probe(this.#restart(follower));
   }
 
-  /** From what is known to match, or from the end where nothing is (LEADER-7). */
-  #restart({ match }) {
-    return (match > 0n ? match : this.core.log.last) + 1n;
+  /** From what is known to match, or where nothing is, from the next it had (LEADER-7). */
+  #restart({ match, next }) {
+    return match > 0n ? match + 1n : next;
   }
 
   /** A response in the leader's term; `counts` is false for a learner's. */
@@ -114,7 +114,7 @@ export class Replication {
       return this.#sendEntries(f, f.next, f.open.size ? [] : core.log.batch(f.next, LIMITS.batchBytes, BATCH_COUNT));
     }
     let sent = false;
-    while (f.next <= core.log.last && f.flying < WINDOW) {
+    while (f.next <= core.log.last && f.flying < WINDOW_BYTES) {
       const entries = core.log.batch(f.next, LIMITS.batchBytes, BATCH_COUNT);
       this.#sendEntries(f, f.next, entries);
       f.next += BigInt(entries.length);
@@ -127,8 +127,9 @@ export class Replication {
     const { term, log, commit } = this.core;
     const prev = next - 1n;
     const seq = this.nextSeq();
-    f.open.set(seq, { prev, end: prev + BigInt(entries.length), idle });
-    if (entries.length) f.flying += 1;
+    const bytes = entries.reduce((sum, { data }) => sum + ENTRY_BYTES + data.length, 0);
+    f.open.set(seq, { prev, end: prev + BigInt(entries.length), bytes, idle });
+    f.flying += bytes;
     if (!idle) f.told = commit;
     this.send(f.node, 'APPEND_ENTRIES_REQ', {
       term, seq, prev_log_index: prev, prev_log_term: prev === 0n ? 0n : log.term(prev), entries, leader_commit: commit,

@@ -4,13 +4,14 @@ import { randomBytes } from 'node:crypto';
 import { Actors } from './actors.mjs';
 import { Network, clock } from './connections.mjs';
 import { Discovery } from './discovery.mjs';
-import { BadRequest, Dictionary } from './kv.mjs';
+import { BadRequest, Dictionary, Unreadable } from './kv.mjs';
 import { RAFT_REQUESTS, RAFT_RESPONSES } from './messages.mjs';
 import { Fault, LIMITS } from './protocol.mjs';
 import { Raft } from './raft.mjs';
 import { spawnServices } from './services.mjs';
 
 const TICK_MS = 20;
+const COMMIT_MS = 5000; // after which nobody should wait for a command any more
 const FRAME_ROOM = 1024; // what an APPEND_ENTRIES_REQ needs around one command
 
 export class Node {
@@ -23,7 +24,7 @@ export class Node {
 
   /** disk is open; config as node.mjs reads it; fail(error) ends the process. */
   constructor(disk, config, { log, fail }) {
-    Object.assign(this, { disk, config, log });
+    Object.assign(this, { disk, config, log, fail });
     const boot = randomBytes(16).toString('hex');
     const { random } = config;
     this.network = new Network({
@@ -35,9 +36,9 @@ export class Node {
     this.core = new Raft({
       me: disk.node, size: config.size, election: config.electionMs, heartbeat: config.heartbeatMs, random, now: clock(),
       drawId: () => randomBytes(16).toString('hex'), discovered: (now) => this.network.discovered(now),
-      readable: Dictionary.readable, durable: disk.durable,
+      verify: Dictionary.of, durable: disk.durable,
     });
-    if (disk.durable.snapshot) this.dictionary.restore(disk.durable.snapshot.data);
+    if (disk.durable.snapshot) this.dictionary = Dictionary.of(disk.durable.snapshot.data);
     disk.onDurable = (seq) => this.#written(seq);
     disk.onFailure = fail;
     this.actors = new Actors();
@@ -58,11 +59,17 @@ export class Node {
 
   /** Runs one event of the core and does what it says. */
   #step(event) {
-    const result = event(clock());
-    while (this.core.effects.length) {
-      const effects = this.core.effects;
-      this.core.effects = [];
-      for (const effect of effects) this.#do(effect);
+    let result;
+    try {
+      result = event(clock());
+      while (this.core.effects.length) {
+        const effects = this.core.effects;
+        this.core.effects = [];
+        for (const effect of effects) this.#do(effect);
+      }
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      this.fail(error); // KV-4
     }
     const { snapshotEvery } = this.config;
     if (snapshotEvery > 0 && this.core.cuttable >= snapshotEvery) this.compact();
@@ -82,7 +89,8 @@ export class Node {
       case 'apply': return this.#apply(effect);
       case 'restore':
         this.#uncertain((index) => index <= effect.index);
-        return this.dictionary.restore(effect.data);
+        this.dictionary = Dictionary.of(effect.data);
+        return undefined;
       case 'lost': return this.#uncertain(() => true);
       case 'log': return this.log(effect.text);
       default: throw new Error(`no effect is called ${effect.do}`);
@@ -107,15 +115,21 @@ export class Node {
 
   // --------------------------------------------------------------------------------------------------- commands
 
+  /** Who leads now, as far as is known: not this server, once it has stepped down in its term. */
+  get leader() {
+    const { leader, role, me } = this.core;
+    return leader && (leader.node !== me.node || role === 'leader') ? leader : null;
+  }
+
   refusal(code, definite, text) {
-    const { leader, role } = this.core;
-    const known = leader && (leader.node !== this.disk.node.node || role === 'leader') ? leader.node : null;
-    return { ok: false, code, definite, leader: known, text };
+    return { ok: false, code, definite, leader: this.leader?.node ?? null, text };
   }
 
   /** Appends a command and answers when it is applied, or when that can no longer be known (COMMIT-4, KV-2). */
-  submit(data, timeLeft) {
-    if (data.length + FRAME_ROOM > LIMITS.frameBytes) return this.refusal('bad_request', true, 'the command does not fit a frame'); // LEADER-8
+  submit(data) {
+    if (data.length + FRAME_ROOM > LIMITS.frameBytes) { // LEADER-8
+      return this.refusal('bad_request', true, 'the command does not fit a frame');
+    }
     return new Promise((resolve) => {
       let timer = null;
       const answer = (outcome) => {
@@ -128,11 +142,10 @@ export class Node {
         return at;
       });
       if (!place) return answer(this.refusal('not_leader', true, `${this.disk.node.node} does not lead`));
-      if (timeLeft > 2 ** 31 - 1) return;
       timer = setTimeout(() => {
         if (this.#pending.get(place.index)?.answer === answer) this.#pending.delete(place.index);
-        answer(this.refusal('uncertain', false, 'not committed in time'));
-      }, timeLeft);
+        answer(this.refusal('uncertain', false, `not committed within ${COMMIT_MS} ms`));
+      }, COMMIT_MS);
     });
   }
 
@@ -140,7 +153,9 @@ export class Node {
     const outcome = entry.kind === 'command' ? this.#run(index, entry) : null; // only commands are shown to it (COMMIT-3)
     const waiting = this.#pending.get(index);
     this.#pending.delete(index);
-    if (waiting) waiting.answer(waiting.term === entry.term ? outcome : this.refusal('uncertain', false, 'another entry took its place'));
+    if (waiting) {
+      waiting.answer(waiting.term === entry.term ? outcome : this.refusal('uncertain', false, 'another entry took its place'));
+    }
   }
 
   #run(index, { term, data }) {
@@ -160,12 +175,13 @@ export class Node {
     }
   }
 
-  /** Cuts the log up to what is applied; a promise of true when that is durable, of false where nothing is applied. */
+  /** Cuts the log up to what is applied; a promise of true when that is durable, of false where nothing new is applied. */
   compact() {
     return new Promise((done) => {
       const seq = this.#step(() => this.core.compact(this.dictionary.encoded()));
       if (seq) this.#cutting.push({ seq, done });
-      else done(this.core.applied > 0n && this.core.log.base === this.core.applied);
+      else if (this.core.cutting) this.#cutting.push({ seq: this.core.cutting, done: () => done(this.compact()) }); // after that one
+      else done(false);
     });
   }
 
@@ -187,18 +203,11 @@ export class Node {
   }
 
   #receive(conn, name, m) {
-    const { peer } = conn;
-    const pair = { node: peer.node, store: peer.store, member: peer.member };
-    if (RAFT_REQUESTS.has(m.type)) {
-      const { clusterId } = this.core;
-      if (peer.cluster_id && clusterId && peer.cluster_id !== clusterId) { // FORM-7
-        return conn.error(new Fault('NOT_A_MEMBER', 'FORM-7', `of cluster ${peer.cluster_id}; this is ${clusterId}`));
-      }
-      return this.#step((now) => this.core.request(now, pair, m, conn));
-    }
+    const { node, store, member: isMember } = conn.peer;
+    const server = { node, store };
+    if (RAFT_REQUESTS.has(m.type)) return this.#step((now) => this.core.request(now, server, m, conn, isMember));
     if (RAFT_RESPONSES.has(m.type)) {
-      if (this.#links.get(conn.node) === conn) this.#step((now) => this.core.response(now, pair, m));
-      return;
+      return this.#links.get(node) === conn && this.#step((now) => this.core.response(now, server, m));
     }
     switch (m.type) {
       case 'PEER_LIST': return this.discovery.heard(m.peers);

@@ -5,7 +5,7 @@ import { Dict } from './msgpack.mjs';
 import { UnhandledMessage } from './actors.mjs';
 import { BadRequest, encodeCommand } from './kv.mjs';
 
-const TIMER_MAX = 2 ** 31 - 1;
+const SLEEP_SECONDS_MAX = 3600;
 
 const sha256 = (...parts) => {
   const hash = createHash('sha256');
@@ -19,18 +19,18 @@ function request(message) {
 }
 
 async function sleep(seconds) {
-  const given = Number(seconds);
-  if ((typeof seconds !== 'bigint' && typeof seconds !== 'number') || !(given >= 0 && given < Infinity)) throw new UnhandledMessage('expected a number of seconds');
-  for (let left = given * 1000; left > 0; left -= TIMER_MAX) {
-    await new Promise((resolve) => setTimeout(resolve, Math.min(left, TIMER_MAX)));
+  const isNumber = typeof seconds === 'bigint' || typeof seconds === 'number';
+  if (!isNumber || !(seconds >= 0 && seconds <= SLEEP_SECONDS_MAX)) {
+    throw new UnhandledMessage(`expected 0 to ${SLEEP_SECONDS_MAX} seconds`);
   }
+  await new Promise((resolve) => setTimeout(resolve, 1000 * Number(seconds)));
   return seconds;
 }
 
 /** A command of the log (KV-1), answered when it is applied (KV-2). */
-function kv(node, message, timeLeft) {
+function kv(node, message) {
   try {
-    return node.submit(encodeCommand(request(message)), timeLeft);
+    return node.submit(encodeCommand(request(message)));
   } catch (error) {
     if (error instanceof BadRequest) return node.refusal('bad_request', true, error.message);
     throw error;
@@ -43,10 +43,13 @@ function raft(node, message) {
   switch (request(message).get('op')) {
     case 'status':
       return {
-        node_id: disk.node.node, store_id: Buffer.from(disk.node.store, 'hex'), standing: core.standing.toLowerCase(), role: core.role, term: core.term,
-        leader: pair(core.leader), voted_for: pair(core.votedFor), commit_index: core.commit, last_applied: core.applied,
-        durable_index: core.durableIndex, last_log_index: core.log.last, last_log_term: core.log.lastTerm, snapshot_index: core.log.base,
-        snapshot_term: core.log.baseTerm, cluster_id: core.clusterId && Buffer.from(core.clusterId, 'hex'),
+        node_id: disk.node.node, store_id: Buffer.from(disk.node.store, 'hex'),
+        standing: core.standing.toLowerCase(), role: core.role,
+        term: core.term, leader: pair(node.leader), voted_for: pair(core.votedFor),
+        commit_index: core.commit, last_applied: core.applied, durable_index: core.durableIndex,
+        last_log_index: core.log.last, last_log_term: core.log.lastTerm,
+        snapshot_index: core.log.base, snapshot_term: core.log.baseTerm,
+        cluster_id: core.clusterId && Buffer.from(core.clusterId, 'hex'),
       };
     case 'log': {
       const [from, to] = [message.get('from'), message.get('to')];
@@ -72,6 +75,6 @@ function raft(node, message) {
 export function spawnServices(actors, node) {
   actors.spawn('$echo', (message) => message);
   actors.spawn('$sleep', sleep);
-  actors.spawn('$kv', (message, timeLeft) => kv(node, message, timeLeft));
+  actors.spawn('$kv', (message) => kv(node, message));
   actors.spawn('$raft', (message) => raft(node, message));
 }

@@ -27,16 +27,20 @@ export class Assembly {
   }
 
   /** {wanted} the next byte; {data} when it is complete; {fault, wanted: 0n} when it cannot be right (SNAP-3). */
-  take(m, readable) {
-    if (m.size > LIMITS.snapshotBytes) return { wanted: 0n, fault: `a snapshot of ${m.size} bytes; the limit is ${LIMITS.snapshotBytes}` };
+  take(m, verify) {
+    if (m.size > LIMITS.snapshotBytes) {
+      return { wanted: 0n, fault: `a snapshot of ${m.size} bytes; the limit is ${LIMITS.snapshotBytes}` };
+    }
     if (m.offset !== this.#wanted) return { wanted: this.#wanted };
     this.#chunks.push(m.data);
     this.#wanted += BigInt(m.data.length);
-    if (this.#wanted > m.size || (m.done && this.#wanted !== m.size)) return { wanted: 0n, fault: `${this.#wanted} bytes of a snapshot of ${m.size}` };
+    if (this.#wanted > m.size || (m.done && this.#wanted !== m.size)) {
+      return { wanted: 0n, fault: `${this.#wanted} bytes of a snapshot of ${m.size}` };
+    }
     if (!m.done) return { wanted: this.#wanted };
     const data = Buffer.concat(this.#chunks);
     if (BigInt(crc32(data)) !== m.checksum) return { wanted: 0n, fault: `checksum ${crc32(data)}; expected ${m.checksum}` };
-    if (!readable(data)) return { wanted: 0n, fault: 'the state in the snapshot cannot be read' };
+    verify(data); // throws where it cannot be restored
     return { wanted: m.size, data };
   }
 }

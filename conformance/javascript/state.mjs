@@ -84,9 +84,14 @@ export class State {
     this.#restoring = { seq, index, data };
   }
 
+  /** The write that a snapshot is on its way to the disk with, or 0. */
+  get cutting() {
+    return this.#restoring?.seq ?? this.#compacting?.seq ?? 0;
+  }
+
   /** How many entries could be cut off now. */
   get cuttable() {
-    return this.#restoring || this.#compacting ? 0n : this.applied - this.log.base;
+    return this.cutting ? 0n : this.applied - this.log.base;
   }
 
   /** Cuts the log up to what is applied, of which data is the state; the number of the write, or 0 (SNAP-9). */
@@ -101,7 +106,7 @@ export class State {
   /** All writes up to this number are durable. */
   settle(seq) {
     this.durable = seq;
-    while (this.#tails.length && this.#tails[0].seq <= seq) this.durableIndex = most(this.durableIndex, this.#tails.shift().last);
+    while (this.#tails[0]?.seq <= seq) this.durableIndex = most(this.durableIndex, this.#tails.shift().last);
     if (this.#restoring && this.#restoring.seq <= seq) {
       const { index, data } = this.#restoring;
       this.#restoring = null;

@@ -3,13 +3,14 @@
 // A decoded value is made of what msgpack.mjs gives, with each Ext holding its decoded body. Nothing is loaded or
 // constructed for a peer: types are records that this node's own code has registered (VALUE-2).
 
-import { decode, encode, Dict, Ext } from './msgpack.mjs';
+import { decode, encode, holdsMsgpack, Dict, Ext, TooDeep } from './msgpack.mjs';
 import { Fault, isNodeId } from './protocol.mjs';
 
 const bad = (text) => {
   throw new Fault('BAD_MESSAGE', 'VALUE-4', text);
 };
 const shape = (holds, text) => holds || bad(text);
+const isPair = (v) => Array.isArray(v) && v.length === 2;
 const whole = (v, low, high) => typeof v === 'bigint' && v >= low && v <= high;
 
 /** The names of dataclasses and enums that this node admits. */
@@ -22,12 +23,15 @@ export class Registry {
   }
 
   enumeration(name, values, { flags = false } = {}) {
-    this.#types.set(name, { kind: 'enum', values: new Set(values.map(identity)), all: flags ? values.reduce((sum, v) => sum | v, 0n) : null });
+    const all = flags ? values.reduce((sum, v) => sum | v, 0n) : null;
+    this.#types.set(name, { kind: 'enum', values: new Set(values.map(identity)), all });
   }
 
   find(name, kind) {
     const type = this.#types.get(name);
-    if (!type) throw new Fault('UNKNOWN_TYPE', 'VALUE-2', `type '${name.slice(0, 100)}' is not admitted; register it`); // VALUE-2
+    if (!type) { // VALUE-2
+      throw new Fault('UNKNOWN_TYPE', 'VALUE-2', `type '${name.slice(0, 100)}' is not admitted; register it`);
+    }
     if (type.kind !== kind) bad(`${name} is no ${kind}`);
     return type;
   }
@@ -35,13 +39,33 @@ export class Registry {
 
 const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
 const TIME = /^(\d\d):(\d\d):(\d\d)\.\d{6}([+-]\d\d:\d\d(?::\d\d(?:\.\d{6})?)?)?$/;
-const DECIMAL = /^-?(?:(?:0|[1-9]\d*)(?:\.\d+)?(?:E[+-](?:0|[1-9]\d*))?|Infinity|s?NaN(?:[1-9]\d*)?)$/;
+const NUMBER = /^-?(\d+)(?:\.(\d+))?(?:E([+-]\d{1,18}))?$/;
+const NO_NUMBER = /^-?(?:Infinity|s?NaN(?:[1-9]\d*)?)$/;
 
 function checkDate(text) {
   const [, year, month, day] = (DATE.exec(text) ?? bad('a date that is not YYYY-MM-DD')).map(Number);
   const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
   const days = [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1] ?? 0;
   shape(year >= 1 && day >= 1 && day <= days, 'a day that never was');
+}
+
+/** VALUE-7: to-scientific-string of the General Decimal Arithmetic Specification, which gives each decimal one form. */
+function checkDecimal(text) {
+  if (NO_NUMBER.test(text)) return;
+  const [, whole, part = '', power = '0'] = NUMBER.exec(text) ?? bad('no decimal');
+  const digits = (whole + part).replace(/^0+(?=\d)/, '');
+  const exponent = BigInt(power) - BigInt(part.length);
+  const adjusted = exponent + BigInt(digits.length - 1);
+  let form = digits;
+  if (exponent <= 0n && adjusted >= -6n) {
+    const point = Number(-exponent);
+    const padded = digits.padStart(point + 1, '0');
+    if (point > 0) form = `${padded.slice(0, -point)}.${padded.slice(-point)}`;
+  } else {
+    form = digits.length > 1 ? `${digits[0]}.${digits.slice(1)}` : digits;
+    form += `E${adjusted < 0n ? '' : '+'}${adjusted}`;
+  }
+  shape(text.replace(/^-/, '') === form, `a decimal that is written ${form.slice(0, 40)}`);
 }
 
 /** Returns whether the time has an offset. */
@@ -57,12 +81,15 @@ function checkTime(text) {
 }
 
 function checkZone(zone) {
-  shape(typeof zone === 'string' && /^[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+)*$/.test(zone), 'a zone that is no IANA key');
+  shape(typeof zone === 'string' && /^[A-Za-z][A-Za-z0-9_+-]*(?:\/[A-Za-z0-9_+-]+)*$/.test(zone), 'a zone that is no IANA key');
+  let known;
   try {
-    new Intl.DateTimeFormat('en', { timeZone: zone });
+    known = new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone;
   } catch {
     bad(`the zone ${zone} is not known here`);
   }
+  // Intl does not mind capitals. What it knows under another name is an alias, of which it does not tell the spelling.
+  shape(known === zone || known.toLowerCase() !== zone.toLowerCase(), `the zone ${zone} is spelt ${known}`);
 }
 
 function checkMoment(body, text) {
@@ -90,17 +117,25 @@ export function identity(v) {
   return encode(v).toString('hex');
 }
 
-function distinct(values, what) {
-  shape(values.every(fixed), `${what} that is an array, a map or a set`);
-  shape(new Set(values.map(identity)).size === values.length, `${what} twice`);
+const bigint = (body) => BigInt.asIntN(body.length * 8, body.length ? BigInt(`0x${body.toString('hex')}`) : 0n);
+
+/** VALUE-6: as keys and elements, what is equal as a number or a boolean is one, and NaN is equal to itself. */
+function sameness(v) {
+  if (typeof v === 'boolean' || typeof v === 'bigint' || Number.isInteger(v)) return `number ${BigInt(v)}`;
+  if (typeof v === 'number') return `number ${v}`;
+  if (v instanceof Ext && v.code === 13) return `number ${bigint(v.body)}`;
+  return identity(v);
 }
 
-const RAW = new Set([12, 13]);
+function distinct(values, what) {
+  shape(values.every(fixed), `${what} that is an array, a map or a set`); // VALUE-1
+  shape(new Set(values.map(sameness)).size === values.length, `${what} twice`);
+}
 
 /** Each takes the decoded body and the registry, and gives the body as this node understands it. */
 const BODIES = {
   1(body, registry) {
-    shape(Array.isArray(body) && body.length === 2 && typeof body[0] === 'string' && body[1] instanceof Dict, 'a dataclass is [type, fields]');
+    shape(isPair(body) && typeof body[0] === 'string' && body[1] instanceof Dict, 'a dataclass is [type, fields]');
     shape(body[1].pairs.every(([key]) => typeof key === 'string'), 'field names are str');
     const [name, given] = body;
     const type = registry.find(name, 'dataclass');
@@ -118,7 +153,7 @@ const BODIES = {
     return [name, new Dict(fields)];
   },
   2(body) {
-    shape(Array.isArray(body) && body.length === 2 && body.every((part) => typeof part === 'string'), 'a ref is [node_id, name]');
+    shape(isPair(body) && body.every((part) => typeof part === 'string'), 'a ref is [node_id, name]');
     shape(isNodeId(body[0]) && body[1] !== '', 'a ref names a node and an actor');
     return body;
   },
@@ -143,19 +178,20 @@ const BODIES = {
   8: (body) => (shape(typeof body === 'string', 'a date is a str'), checkDate(body), body),
   9: (body) => (checkMoment(body, checkTime), body),
   10(body) {
-    const fits = Array.isArray(body) && body.length === 3 && whole(body[0], -999999999n, 999999999n) && whole(body[1], 0n, 86399n) && whole(body[2], 0n, 999999n);
+    const [days, seconds, micros] = Array.isArray(body) && body.length === 3 ? body : [];
+    const fits = whole(days, -999999999n, 999999999n) && whole(seconds, 0n, 86399n) && whole(micros, 0n, 999999n);
     shape(fits, 'a timedelta is [days, seconds, microseconds], normalised');
     return body;
   },
-  11: (body) => (shape(typeof body === 'string' && DECIMAL.test(body), 'no decimal'), body),
+  11: (body) => (shape(typeof body === 'string', 'a decimal is a str'), checkDecimal(body), body),
   12: (body) => (shape(body.length === 16, 'a uuid has 16 bytes'), body),
   13(body) {
-    const signed = body.length ? BigInt.asIntN(body.length * 8, BigInt(`0x${body.toString('hex')}`)) : 0n;
+    const signed = bigint(body);
     shape(signed >= 2n ** 64n || signed < -(2n ** 63n), 'a bigint that msgpack has a format for');
     shape(BigInt.asIntN((body.length - 1) * 8, signed) !== signed, 'a bigint with a byte too many');
     return body;
   },
-  14: (body) => (shape(Array.isArray(body) && body.length === 2 && body.every((part) => typeof part === 'number'), 'a complex is two floats'), body),
+  14: (body) => (shape(isPair(body) && body.every((part) => typeof part === 'number'), 'a complex is two floats'), body),
 };
 
 /**
@@ -166,17 +202,17 @@ export function readValue(v, registry) {
   if (Array.isArray(v)) return v.map((item) => readValue(item, registry));
   if (v instanceof Dict) {
     const pairs = v.pairs.map(([key, held]) => [readValue(key, registry), readValue(held, registry)]);
-    shape(pairs.every(([key]) => fixed(key)), 'a key that is an array, a map or a set'); // VALUE-1
-    return new Dict([...new Map(pairs.map((pair) => [identity(pair[0]), pair])).values()]); // of repeated keys, the last
+    distinct(pairs.map(([key]) => key), 'a key');
+    return new Dict(pairs);
   }
   if (!(v instanceof Ext)) return v;
   const check = BODIES[v.code] ?? bad(`extension code ${v.code} is not in the table`);
-  if (RAW.has(v.code)) return new Ext(v.code, check(v.body));
+  if (!holdsMsgpack(v.code)) return new Ext(v.code, check(v.body));
   let inner;
   try {
     inner = decode(v.body, { depth: v.depth, valueField: '*' });
   } catch (error) {
-    if (error.rule === 'PAYLOAD-6' && error.message.startsWith('nested')) throw error;
+    if (error instanceof TooDeep) throw error;
     throw new Fault('BAD_MESSAGE', 'VALUE-4', `the body of extension value ${v.code}: ${error.message}`);
   }
   return new Ext(v.code, check(readValue(inner, registry), registry));

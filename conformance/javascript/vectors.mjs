@@ -1,14 +1,20 @@
-// Reads the golden vectors of the specification, for test.mjs.
+// Reads the golden vectors of the specification, for the tests.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { decode, Dict, Ext } from './msgpack.mjs';
+import { decode, holdsMsgpack, Dict, Ext } from './msgpack.mjs';
 import { Registry } from './values.mjs';
 
-const ROOT = new URL('../spec/vectors/', import.meta.url);
+const ROOT = new URL('../../spec/vectors/', import.meta.url);
 
+const read = (path) => JSON.parse(readFileSync(new URL(path, ROOT), 'utf8')).vectors;
+
+/** The frames, `valid` or `invalid`. */
 export function vectors(kind) {
-  return readdirSync(new URL(`${kind}/`, ROOT)).sort().flatMap((file) => JSON.parse(readFileSync(new URL(`${kind}/${file}`, ROOT), 'utf8')).vectors);
+  return readdirSync(new URL(`${kind}/`, ROOT)).sort().flatMap((file) => read(`${kind}/${file}`));
 }
+
+/** What replicas make of commands. */
+export const kvVectors = () => read('kv.json');
 
 /** The types of the module shop.orders, as vectors/README.md describes them. */
 export function shop() {
@@ -45,5 +51,5 @@ export function opened(v) {
   if (Array.isArray(v)) return v.map(opened);
   if (v instanceof Dict) return new Dict(v.pairs.map((pair) => pair.map(opened)));
   if (!(v instanceof Ext)) return v;
-  return new Ext(v.code, v.code >= 1 && v.code <= 14 && v.code !== 12 && v.code !== 13 ? opened(decode(v.body, { valueField: '*' })) : v.body);
+  return new Ext(v.code, holdsMsgpack(v.code) ? opened(decode(v.body, { valueField: '*' })) : v.body);
 }
