@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from conformance.history.operation import Operation
     from conformance.trace.store import Trace
 
-LOAD: Final = Load(clients=4, keys=3, operations_per_key=120, pause=(0.0, 0.03))
+LOAD: Final = Load(clients=4, keys=3, operations_per_key=60, pause=(0.0, 0.03))
 """What clients do meanwhile, unless a case asks for more: enough to overlap, little enough to be judged."""
 JUDGE_SECONDS: Final = 20.0
 """How long the check of a history may take on a machine of ordinary speed."""

@@ -215,7 +215,7 @@ class _Teller:
             tone: Tone = "fault" if event in ("fault", "reset", "half-close", "cut", "partition") else "note"
             yield _Told(Note(record.time, text=f"{event}: {record.text}" if record.text else event, tone=tone))
             return
-        self._known(node)
+        node = self._known(node)
         self.members.add(node)
         text, role, tone = _TURNS.get(event, (event, None, "note"))
         turn = Turn(record.time, node=node, text=text, tone=tone)
