@@ -67,7 +67,8 @@ async def test_an_error_before_the_hello_closes_without_an_answer(
 async def test_an_error_is_not_answered_even_if_it_is_malformed() -> None:
     """ERROR-1: two nodes of which one is at fault must not go on about it."""
     async with client(node_id="a") as a, peer_of(a) as peer:
-        for payload in (None, [], {"code": None}, {"code": "X", "rule": "X-1"}):
+        malformed: tuple[object, ...] = (None, [], {"code": None}, {"code": "X", "rule": "X-1"})
+        for payload in malformed:
             peer.say(p.ERROR, "", payload)
         for content in (b"", b"\xc1", b"\x91" * 10_000 + b"\xc0", b"\xdd\xff\xff\xff\xff"):
             peer.send(encode_frame(p.ERROR, "", content))
