@@ -25,7 +25,7 @@ from inspect import getdoc
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Final
 
-from conformance._protocol import RULES
+from conformance._rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

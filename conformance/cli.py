@@ -208,7 +208,7 @@ def _list(parsed: argparse.Namespace) -> int:
 
 
 def _explain(what: str) -> int:
-    from conformance._protocol import RULES
+    from conformance._rules import RULES
     from conformance.report.text import explanation, rule_text
 
     cases = load()

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from conformance._protocol import RULES
+from conformance._rules import RULES
 from conformance.case import load
 
 if TYPE_CHECKING:

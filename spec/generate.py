@@ -30,6 +30,7 @@ def generated(spec: Path = SPEC) -> Iterator[tuple[Path, str]]:
         raise ValueError("protocol.toml: " + "\nprotocol.toml: ".join(problems))
     yield spec.parent / "casty" / "wire" / "_protocol.py", python.protocol_module(protocol)
     yield spec.parent / "conformance" / "_protocol.py", python.suite_module(protocol)
+    yield spec.parent / "conformance" / "_rules.py", python.rules_module(protocol)
     yield spec.parent / "tools" / "wire_dump" / "casty.lua", lua.dissector(protocol)
     yield spec / "schemas" / "casty.cddl", schemas.cddl(protocol)
     yield spec / "schemas" / "vectors.json", schemas.vectors(protocol)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from conformance._protocol import RULES
+from conformance._rules import RULES
 from conformance.report.evidence import Evidence
 from conformance.report.html import SIGNS, TONES, document, pill, text, worst
 from conformance.verdict import State

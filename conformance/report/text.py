@@ -6,13 +6,13 @@ import os
 from textwrap import fill
 from typing import TYPE_CHECKING, Final
 
-from conformance._protocol import RULES
+from conformance._rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conformance._protocol import Rule
+    from conformance._rules import Rule
     from conformance.case import Case
     from conformance.verdict import Outcome
 

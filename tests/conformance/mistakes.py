@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conformance._protocol import RULES
+from conformance._rules import RULES
 from conformance.wire.message import (
     Entry,
     PayloadError,

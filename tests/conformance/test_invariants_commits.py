@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance._protocol import RULES
+from conformance._rules import RULES
 from tests.conformance.script import Script
 from tests.conformance.stories import Tale, Tales, name
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance._protocol import RULES, Rule
+from conformance._rules import RULES, Rule
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = sorted([*(ROOT / "conformance").rglob("*.py"), *(ROOT / "tools" / "wire_dump").rglob("*.py")])
