@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from conformance.trace.store import Trace
     from conformance.wire.frame import Frame
 
+_ENDS: Final = {"fin": "was closed by the node", "reset": "was closed by the node, with a reset"}
 HARMLESS: Final = frozenset({"PING", "PEER_LIST.peers", "PEER_LIST.hello", "HEARTBEAT"})
 """What may come at any time and is no answer to anything."""
 
@@ -274,7 +275,7 @@ class Line:
             )
         self.closed_how = how
         self._trace.append(Closed(self._trace.now(), self.number, self.node, how))
-        self.inbox.end("was closed by the node" if how == "fin" else f"ended: {how}")
+        self.inbox.end(_ENDS.get(how, f"ended: {how}"))
         self.closed.set()
 
     def _take(self, frame: Frame) -> None:

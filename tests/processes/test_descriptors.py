@@ -131,7 +131,7 @@ def test_connections_without_a_hello_are_few_and_do_not_last(tmp_path: Path) -> 
     """HELLO-3, limits pending_hellos_max and hello_seconds_max; who says hello gets in when they are gone."""
 
     async def main() -> None:
-        async with two_nodes(tmp_path) as (poor, _, at_poor, at_rich):
+        async with two_nodes(tmp_path) as (poor, rich, at_poor, at_rich):
             await committed(at_poor, at_rich)
             began = asyncio.get_running_loop().time()
             crowd = Crowd(poor)
@@ -146,7 +146,16 @@ def test_connections_without_a_hello_are_few_and_do_not_last(tmp_path: Path) -> 
             await crowd.grow(greeting=True)
             assert len(crowd.open) == 1
             await crowd.leave()
-            await committed(at_poor, at_rich)
+            late = (
+                await poor.connect("late0"),
+                await rich.connect("late1"),
+            )  # the first two were silent too long
+            for peer in late:
+                await peer.greet()
+            await committed(*late)
+            for peer in late:
+                peer.close()
+                await gone(peer)
             assert "Traceback" not in poor.log
 
     run(main(), timeout=120)
