@@ -149,7 +149,7 @@ def test_connections_without_a_hello_are_few_and_do_not_last(tmp_path: Path) -> 
             late = (
                 await poor.connect("late0"),
                 await rich.connect("late1"),
-            )  # the first two were silent too long
+            )  # the others were silent too long
             for peer in late:
                 await peer.greet()
             await committed(*late)
