@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from conformance.plugin import CATALOGUE_FILE, WORKER_SUFFIX, outcome_of
+from conformance.plugin import CATALOGUE_FILE, INTERRUPTED, WORKER_SUFFIX, outcome_of
 from conformance.verdict import Outcome, State
 from conformance.warden import Warden
 
@@ -158,12 +158,17 @@ def _interruptible() -> Generator[None, None, None]:
     def interrupt(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, interrupt) for number in numbers]
+    # A shell's background ignores SIGINT; only with Python's own handler does a loop have its tidy way to end.
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: interrupt,
+        signal.SIGHUP: interrupt,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -198,7 +203,8 @@ class _Listener:
             self._run.trouble.append(report.longreprtext.strip()[-2000:])
 
     def pytest_keyboard_interrupt(self) -> None:
-        """The workers end what they play, if the terminal has not told them already."""
+        """The workers begin nothing more and end what they play."""
+        (self._work / INTERRUPTED).touch()
         for file in self._work.glob(f"*{WORKER_SUFFIX}"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(file.stem), signal.SIGINT)

@@ -66,6 +66,7 @@ def told(name: str, case_id: str, folder: Path) -> str:
     outcome = perform(load()[case_id], settings)
     outcome.artifacts = f"conformance-results/cases/{case_id}" if outcome.artifacts else ""
     outcome.seconds = 0.28
+    outcome.got = outcome.got.replace(sys.executable, "python")  # before the lines are broken
     text = failure(load()[case_id], outcome)
     return _alike(text, keeps_last_words=(name, case_id) in MINIATURES) + "\n"
 
@@ -78,7 +79,7 @@ def _alike(text: str, *, keeps_last_words: bool) -> str:
         (r"record \d+", "record 14"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:40000"),
         (r"after \d+ bytes that make no", "after 212 bytes that make no"),
-        (re.escape(sys.executable), "python"),
+        (r"(one of |n1→)n[23]\b(?=\n|, 135 B)", r"\1n2"),  # peers say hello side by side
     ):
         text = re.sub(pattern, instead, text)
     return text

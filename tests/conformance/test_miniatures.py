@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -33,7 +34,7 @@ SILENT = ("deaf", "speaks_garbage", "never_ready", "dishonest")
     [
         ("always_grants", "E-06", "vote_granted=True"),
         ("always_agrees", "R-03", "success=True"),
-        ("echo_all", "E-01", "one of n2"),
+        ("echo_all", "E-01", "one of n"),
         ("accept_and_close", "E-01", "was closed by the node"),
         ("deaf", "E-01", "nothing more on the connection"),
         ("speaks_garbage", "E-01", "no whole frame: 48 54 54 50"),
@@ -121,27 +122,51 @@ def test_a_command_that_cannot_be_tested_is_told_at_once(
     assert not out.exists()
 
 
+STARTS: Final = {
+    where: f"import os, signal, sys; signal.signal(signal.SIGINT, signal.{how}); os.execv(sys.argv[1], sys.argv[1:])"
+    for where, how in (("foreground", "SIG_DFL"), ("background", "SIG_IGN"))
+}
+"""What comes before a command that a shell starts: in the background SIGINT is ignored."""
+
+
 @needs_proc
 @pytest.mark.parametrize(
-    ("workers", "number"), [("1", signal.SIGINT), ("2", signal.SIGTERM), ("2", signal.SIGKILL)]
+    ("where", "workers", "number"),
+    [
+        ("foreground", "1", signal.SIGINT),
+        ("foreground", "2", signal.SIGINT),
+        ("foreground", "2", signal.SIGTERM),
+        ("background", "1", signal.SIGTERM),
+        ("background", "2", signal.SIGTERM),
+        ("background", "2", signal.SIGKILL),
+    ],
 )
 @pytest.mark.timeout(120)
 def test_an_interrupted_run_leaves_no_process_and_keeps_what_there_is(
-    tmp_path: Path, workers: str, number: signal.Signals
+    tmp_path: Path, where: str, workers: str, number: signal.Signals
 ) -> None:
     node = miniature("ignores_sigterm")
     command = suite(
         "run", "E-01", "R-26", "--workers", workers, "--scale", "5", f"--out={tmp_path}", "--", *node
     )
+    command = [sys.executable, "-c", STARTS[where], *command]
     with marked() as mark:
         with subprocess.Popen(
-            command, env=mark.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            env=mark.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         ) as process:
             # R-26 waits for a leader that this node never becomes, far longer than a test may.
             trace = tmp_path / "cases" / "R-26" / "wire.jsonl"
             until(lambda: trace.exists() and '"from": "n1"' in trace.read_text(), "a word of the node")
             assert any("ignores_sigterm" in command for command in strays_of(mark))
-            process.send_signal(number)
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)  # as a terminal does
+            else:
+                process.send_signal(number)
             out, err = process.communicate(timeout=30)
         until(lambda: not strays_of(mark), "the end of all processes", 10)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130)
