@@ -123,7 +123,7 @@ def test_a_command_that_cannot_be_tested_is_told_at_once(
 
 
 STARTS: Final = {
-    where: f"import os, signal, sys; signal.signal(signal.SIGINT, signal.{how}); os.execv(sys.argv[1], sys.argv[1:])"
+    where: f"import os, sys, signal as s; s.signal(s.SIGINT, s.{how}); os.execv(sys.argv[1], sys.argv[1:])"
     for where, how in (("foreground", "SIG_DFL"), ("background", "SIG_IGN"))
 }
 """What comes before a command that a shell starts: in the background SIGINT is ignored."""

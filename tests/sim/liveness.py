@@ -135,8 +135,9 @@ def _terms(world: World) -> dict[ServerId, int]:
 
 
 def _pre_votes(world: World) -> int:
-    """How many requests for a pre-vote those sent who can have a leader."""
-    asked = [process.asked for process in world.up() if process.realm is not None and process.realm.settled]
+    """How many requests for a pre-vote those sent whose list has a majority here: the others ask for ever."""
+    alive = electable(world)
+    asked = [process.asked for process in world.up() if world.bound_to(process.server) in alive]
     return sum(isinstance(request, PreVoteRequest) for requests in asked for request in requests.values())
 
 
