@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from casty.cluster.election import ElectionMixin
@@ -16,11 +18,14 @@ from casty.wire import _protocol as p
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from casty.cluster.book import Dial
     from casty.cluster.link import Link
     from casty.errors import CastyError, ProtocolError
     from casty.raft.events import Ready
     from casty.wire.frames import Frame
     from casty.wire.messages import Hello
+
+logger = logging.getLogger(__name__)
 
 
 class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogReplicationMixin, SnapshotMixin):
@@ -106,18 +111,28 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
         super()._on_refusal(link, frame)
         said = self._refusal_in(frame)
         if said is not None:
-            self._note_refusal(link, said.code, said.text)
+            self._note_refusal(link.dial, said.code, said.text)
 
     def link_fault(self, link: Link, fault: ProtocolError) -> None:
         super().link_fault(link, fault)
         if link.hello is None:
-            self._note_refusal(link, fault.code, fault.text)
+            self._note_refusal(link.dial, fault.code, fault.text)
 
-    def _note_refusal(self, link: Link, code: str, text: str) -> None:
-        if link.dial is not None:
-            self.refusals.note(link.dial.address, code, text)
-            if (verdict := self.refusals.verdict()) is not None:
-                self._fail_ready_waiters(verdict)
+    def _on_failed_dial(self, dial: Dial, error: Exception) -> None:
+        super()._on_failed_dial(dial, error)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            said = f"the certificate there is not believed: {error.verify_message}"
+            if self._note_refusal(dial, "CERTIFICATE_MISMATCH", said):
+                logger.warning("%s cannot be a peer: %s", dial.address, said)
+
+    def _note_refusal(self, dial: Dial | None, code: str, text: str) -> bool:
+        """Tells those who wait for this node to be ready, if that is over now; says whether it is news."""
+        if dial is None:
+            return False
+        is_news = self.refusals.note(dial.address, code, text)
+        if (verdict := self.refusals.verdict()) is not None:
+            self._fail_ready_waiters(verdict)
+        return is_news
 
     def link_lost(self, link: Link) -> None:
         super().link_lost(link)

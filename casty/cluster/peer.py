@@ -84,9 +84,12 @@ class PeerMixin(ClusterNode):
                     lambda: Link(self, dial), *dial.address, ssl=context, server_hostname=name
                 )
         except (OSError, ValueError) as error:  # ValueError: a host name that DNS cannot even ask for
-            logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
-            self.book.failed(dial, self.loop.time())
-            self._dial_soon()
+            self._on_failed_dial(dial, error)
+
+    def _on_failed_dial(self, dial: Dial, error: Exception) -> None:
+        logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
+        self.book.failed(dial, self.loop.time())
+        self._dial_soon()
 
     def _dial_soon(self) -> None:
         if not self.is_ending:

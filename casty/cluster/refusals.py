@@ -26,12 +26,14 @@ class Refusals:
     def __init__(self, seeds: Iterable[Address]) -> None:
         self._why: dict[Address, str | None] = dict.fromkeys(seeds)
 
-    def note(self, seed: Address, code: str, text: str) -> None:
-        """That seed refuses this node, or this node that seed."""
+    def note(self, seed: Address, code: str, text: str) -> bool:
+        """That seed refuses this node, or this node that seed; says whether that is news."""
+        before = self._why.get(seed)
         if seed in self._why and code in DECIDED:
             self._why[seed] = text[:TEXT_MAX].encode("unicode_escape").decode()
         elif code == "SELF_CONNECTION":
             self._why.pop(seed, None)  # this node is no seed of its own
+        return self._why.get(seed) != before
 
     def forget(self, seed: Address) -> None:
         """They talk now."""

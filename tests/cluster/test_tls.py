@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from casty import TLS
+from casty import TLS, HandshakeError
 from casty.cluster import peer as peer_module
 from casty.cluster.tls import certificate_names
 from tests.cluster.actors import Echo
-from tests.cluster.harness import client, meshed, until
+from tests.cluster.harness import client, meshed, node, until, within
 from tests.cluster.peers import peer_of
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -166,6 +166,23 @@ async def test_a_certificate_can_be_asked_to_name_the_node(tmp_path: Path) -> No
             peer.send(peer.hello())
             assert await peer.refused() == "CERTIFICATE_MISMATCH"
         assert not a.peers
+
+
+async def test_a_seed_that_is_not_believed_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """HELLO-4: a certificate of another authority ends the wait for the cluster, with a word on why."""
+    ours, theirs = authority(tmp_path / "ours"), authority(tmp_path / "theirs", "somebody")
+    async with (
+        client(node_id="stranger", tls=theirs.issue("stranger")) as stranger,
+        node(stranger, node_id="here", tls=ours.issue("here")) as here,
+    ):
+        with pytest.raises(HandshakeError, match="the certificate there is not believed: .*certificate"):
+            await within(here.wait_ready())
+        await until(lambda: any(tried.failures > 1 for tried in here.book._attempts.values()))
+    said = [record.message for record in caplog.records if "is not believed" in record.message]
+    assert len(said) == 1
+    assert said[0].startswith(f"{stranger.listen} cannot be a peer: the certificate there is not believed: ")
 
 
 async def test_the_name_of_the_host_can_be_checked(tmp_path: Path) -> None:
