@@ -348,7 +348,7 @@ async def told_to_end_under_load(stage: Stage) -> None:
     await cluster.conclude(work)
 
 
-@case("P-23", "PERSIST-1", "PERSIST-2", "PERSIST-6", layer=Layer.LIVE, harm=Harm.DURABILITY, seconds=180)
+@case("P-23", "PERSIST-1", "PERSIST-2", layer=Layer.LIVE, harm=Harm.DURABILITY, seconds=180)
 async def killed_again_and_again(stage: Stage) -> None:
     """Nodes that are killed again and again keep every promise.
 

@@ -130,7 +130,7 @@ async def majority_of_five_commits(stage: Stage) -> None:
     await n2.requests.hear("APPEND_ENTRIES_REQ", leader_commit=2)
 
 
-@case("R-24", "LEADER-2", "COMMIT-1", harm=Harm.LIVENESS)
+@case("R-24", "LEADER-2", "COMMIT-1", "LEADER-3", harm=Harm.LIVENESS)
 async def old_tail_is_committed_without_clients(stage: Stage) -> None:
     """A new leader commits what its predecessors left, by a no-op of its own.
 

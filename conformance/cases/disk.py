@@ -7,7 +7,9 @@ machine of any speed; one that does not wait is much faster.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from conformance.case import Harm, Layer, Level, case
 from conformance.cases.leadership import carries
@@ -200,6 +202,46 @@ def _check_renames(log: str, data_dir: str) -> None:
             unsynced = {folder for folder in unsynced if f"<{folder}>" not in line}
     if unsynced:
         raise Unmet("a sync of the directory after each rename, before the answer", f"none of {unsynced}")
+
+
+@case("P-27", "PERSIST-6", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
+async def what_was_found_is_synced_again(stage: Stage) -> None:
+    """At a start, the log and its directory are synced before the first reply.
+
+    given: n1, a follower with entries up to 3, killed
+    when: it is started again under a trace of its syncs, and n2 sends a heartbeat after (3, 1)
+    expect: match_index 3, and before it a sync of a file of the data directory and one of the directory it is in
+    why: killed before a sync was done, it reads back what only the kernel has, and promises it
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2, entries(1, 1))
+    await troupe.node.kill()
+    log = stage.folder / "strace.txt"
+    troupe.node.under = ("strace", "-f", "-y", "-o", str(log), "-e", f"trace={SYNCS}")
+    await troupe.rejoin(n2, n3)
+    (await n2.ask(n2.append(1, (3, 1)))).expect(success=True, match_index=3)
+    synced = _synced(log.read_text(encoding="utf-8", errors="replace"), Path(troupe.node.launch.data_dir))
+    if not any(path.parent in synced for path in synced if not path.is_dir()):
+        names = ", ".join(sorted(map(str, synced))) or "nothing"
+        raise Unmet("syncs of the log and of its directory before the first reply", f"syncs of {names}")
+
+
+def _synced(log: str, data_dir: Path) -> set[Path]:
+    """The files and directories within the data directory of which a sync has succeeded."""
+    root = data_dir.resolve()
+    begun: dict[str, Path] = {}
+    done: set[Path] = set()
+    for line in log.splitlines():
+        thread, _, call = line.partition(" ")
+        if (found := _SYNC.match(call.strip())) is not None:
+            begun[thread] = Path(found[1])
+        if call.rstrip().endswith("= 0") and thread in begun:
+            done.add(begun.pop(thread))
+    return {path for path in done if path.is_relative_to(root)}
+
+
+_SYNC: Final = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>")
 
 
 @case("R-50", "APPEND-8", level=Level.STRICT, layer=Layer.DISK, harm=Harm.LIVENESS, tools=STRACE)
