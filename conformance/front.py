@@ -19,8 +19,9 @@ from conformance.verdict import Outcome, State
 from conformance.warden import Warden
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
+    from types import FrameType
 
     from conformance.case import Case
     from conformance.settings import Settings
@@ -159,7 +160,7 @@ def _interruptible() -> Generator[None, None, None]:
         signal.raise_signal(signal.SIGINT)
 
     # A shell's background ignores SIGINT; only with Python's own handler does a loop have its tidy way to end.
-    handlers = {
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: interrupt,
         signal.SIGHUP: interrupt,
