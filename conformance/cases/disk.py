@@ -210,7 +210,7 @@ async def what_was_found_is_synced_again(stage: Stage) -> None:
 
     given: n1, a follower with entries up to 3, killed
     when: it is started again under a trace of its syncs, and n2 sends a heartbeat after (3, 1)
-    expect: match_index 3, and before it a sync of a file of the data directory and one of the directory it is in
+    expect: match_index 3, and before it syncs of a file of the data directory and of the directory it is in
     why: killed before a sync was done, it reads back what only the kernel has, and promises it
     """
     troupe = await stage.troupe()
