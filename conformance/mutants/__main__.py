@@ -23,11 +23,13 @@ from pathlib import Path
 from conformance.case import Layer, load
 from conformance.mutants.mutant import Mutant
 from conformance.mutants.mutant import load as load_mutants
+from conformance.mutants.table import Row, document
 from conformance.probe import time_scale
 from conformance.runner import perform
 from conformance.settings import Settings
 from conformance.verdict import Outcome, State
 
+_FOUND = (State.FAIL, State.NONSTRICT)
 CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum"})
 
 
@@ -42,8 +44,19 @@ class Result:
     @property
     def wrong(self) -> list[Outcome]:
         """Outcomes that are not as they should be: a killer that passed, or a benign change that did not."""
-        wanted = (State.FAIL, State.NONSTRICT) if self.mutant.killed_by else (State.PASS, State.SKIP)
-        return [outcome for outcome in self.outcomes if outcome.state not in wanted]
+        return [outcome for outcome in self.outcomes if not self._is_right(outcome)]
+
+    @property
+    def killers(self) -> tuple[str, ...]:
+        """The cases that found it."""
+        return tuple(outcome.case for outcome in self.outcomes if outcome.state in _FOUND)
+
+    def _is_right(self, outcome: Outcome) -> bool:
+        if self.mutant.killed_by:
+            return outcome.state in _FOUND
+        if outcome.case in self.mutant.nonstrict:
+            return outcome.state is State.NONSTRICT
+        return outcome.state in (State.PASS, State.SKIP)
 
 
 def main() -> int:
@@ -55,6 +68,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--table", type=Path)
     parsed = parser.parse_args()
+    if parsed.benign and parsed.table is not None:
+        parser.error("--table tells of killed mutants; nobody kills a benign one")
     chosen = [
         mutant
         for mutant in load_mutants()
@@ -75,7 +90,8 @@ def main() -> int:
     survivors = [result for result in results if result.wrong]
     print(f"{len(results) - len(survivors)} of {len(results)} as they should be")
     if parsed.table is not None:
-        parsed.table.write_text(_table(results), encoding="utf-8")
+        rows = [Row(result.mutant, result.killers) for result in results]
+        parsed.table.write_text(document(rows, load()), encoding="utf-8")
     return 1 if survivors or not results else 0
 
 
@@ -98,20 +114,6 @@ def run(mutant: Mutant, scale: float) -> Result:
         ids = mutant.killed_by or [id for id, case in cases.items() if case.layer is Layer.SCRIPTED]
         outcomes = tuple(perform(cases[id], settings) for id in ids)
     return Result(mutant, outcomes, time.monotonic() - began)
-
-
-def _table(results: list[Result]) -> str:
-    lines = ["# Who kills whom", "", "| mutant | change | killed by |", "|---|---|---|"]
-    for result in results:
-        mutant = result.mutant
-        change = f"`{_short(mutant.find)}` → `{_short(mutant.replace)}`"
-        killers = ", ".join(f"{outcome.case} {outcome.state}" for outcome in result.outcomes[:4])
-        lines.append(f"| {mutant.name} | casty/{mutant.file}: {change} | {killers} |")
-    return "\n".join(lines) + "\n"
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:90]
 
 
 if __name__ == "__main__":

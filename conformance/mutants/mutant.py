@@ -6,7 +6,12 @@ import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from conformance.case import Case
 
 TABLE: Final = Path(__file__).with_name("mutants.toml")
 REFERENCE: Final = Path(__file__).resolve().parents[2] / "casty"
@@ -28,8 +33,11 @@ class Mutant:
     replace: str
     killed_by: tuple[str, ...]
     rules: tuple[str, ...] = ()
+    """What it breaks, where that is not the first rule of each case that finds it: see `broken`."""
     also: tuple[tuple[str, str, str], ...] = ()
     """Where two places hold the same thing off, the other one: file, find, replace."""
+    nonstrict: tuple[str, ...] = ()
+    """Cases that call a benign change NONSTRICT, for it leaves what a SHOULD asks for."""
 
     def plant(self, folder: Path) -> None:
         """Copies the reference node into `folder` and changes it. Raises `DriftError`."""
@@ -55,6 +63,7 @@ def load(path: Path = TABLE) -> list[Mutant]:
             tuple(row.get("killed_by", ())),
             tuple(row.get("rules", ())),
             tuple((other["file"], other["find"], other["replace"]) for other in row.get("also", ())),
+            tuple(row.get("nonstrict", ())),
         )
         for row in rows
     ]
@@ -62,3 +71,8 @@ def load(path: Path = TABLE) -> list[Mutant]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"{path}: more than one mutant called {', '.join(sorted(twice))}")
     return mutants
+
+
+def broken(mutant: Mutant, cases: Mapping[str, Case]) -> tuple[str, ...]:
+    """The rules that it breaks: those it names, else the first of each case that finds it."""
+    return mutant.rules or tuple(dict.fromkeys(cases[id].rules[0] for id in mutant.killed_by))
