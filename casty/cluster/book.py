@@ -189,7 +189,8 @@ class PeerBook:
         return sum(attempts.under_way for attempts in self._attempts.values())
 
     def _wanted(self) -> list[Dial]:
-        """The connections there should be and are not: seeds first, then members, then all others.
+        """The connections there should be and are not: seeds first, then members, then those who have said hello
+        themselves, then hearsay, of which anybody can invent any amount.
 
         Where a connection leads already, nothing is dialled again: whoever else is said to be there is not.
         """
@@ -197,13 +198,16 @@ class PeerBook:
         for address, node_id in self._seeds.items():
             if node_id is None or (node_id, "actor") not in self._open:
                 wanted[Dial(address, "actor")] = None
-        for peer in sorted(self._peers.values(), key=lambda peer: peer.node_id not in self._keep):
+        for peer in sorted(self._peers.values(), key=self._rank):
             if (peer.node_id, "actor") not in self._open:
                 wanted[Dial(peer.address, "actor")] = None
             if self._member and peer.member and (peer.node_id, "raft") not in self._open:
                 wanted[Dial(peer.address, "raft")] = None
         leading = set(self._open.values())
         return [dial for dial in wanted if dial not in leading and dial.address not in self._own]
+
+    def _rank(self, peer: Peer) -> tuple[bool, bool]:
+        return peer.node_id not in self._keep, not peer.said_so_itself
 
     def _holds(self, address: Address) -> bool:
         """Whether a connection to that address is open: gossip that names another node there is old news."""

@@ -79,6 +79,19 @@ def test_a_nodes_own_word_beats_what_others_say() -> None:
     assert known.known() == [(A, THREE)]
 
 
+def test_who_said_hello_is_dialled_before_hearsay() -> None:
+    """PEER-5: a long list of addresses that somebody invented keeps no real node waiting."""
+    known = book(ONE)
+    for number in range(100):
+        known.learn(NodeId(f"invented-{number}"), Address("nowhere", number + 1), 0.0)
+    known.greet(B, TWO, member=False, now=0.0)
+    known.learn(C, THREE, 0.0)
+    known.keep([C])
+    first = known.due(0.0)
+    assert first[:3] == [Dial(ONE, "actor"), Dial(THREE, "actor"), Dial(TWO, "actor")]
+    assert len(first) == DIALS_MAX
+
+
 def test_itself_is_nobody_to_dial() -> None:
     """PEER-3: neither its name, nor its address, nor an address that turns out to be its own."""
     known = book(ONE, TWO)
