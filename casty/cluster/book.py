@@ -189,8 +189,8 @@ class PeerBook:
         return sum(attempts.under_way for attempts in self._attempts.values())
 
     def _wanted(self) -> list[Dial]:
-        """The connections there should be and are not: seeds first, then members, then those who have said hello
-        themselves, then hearsay, of which anybody can invent any amount.
+        """The connections there should be and are not: seeds first, then members, then those who have said
+        hello themselves, then hearsay, of which anybody can invent any amount.
 
         Where a connection leads already, nothing is dialled again: whoever else is said to be there is not.
         """

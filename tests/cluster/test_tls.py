@@ -177,7 +177,7 @@ async def test_a_seed_that_is_not_believed_is_named_once(
         client(node_id="stranger", tls=theirs.issue("stranger")) as stranger,
         node(stranger, node_id="here", tls=ours.issue("here")) as here,
     ):
-        with pytest.raises(HandshakeError, match="the certificate there is not believed: .*certificate"):
+        with pytest.raises(HandshakeError, match=r"the certificate there is not believed: .*certificate"):
             await within(here.wait_ready())
         await until(lambda: any(tried.failures > 1 for tried in here.book._attempts.values()))
     said = [record.message for record in caplog.records if "is not believed" in record.message]
