@@ -62,6 +62,15 @@ def _add_node(node: argparse.ArgumentParser) -> None:
     node.add_argument("--cluster", help="the cluster's name (casty)")
     node.add_argument("--snapshot-every", help="compact the log after so many entries (0: never by itself)")
     node.add_argument("--seed", help="a number for what the node draws at random, identities aside")
+    node.add_argument("--tls-cert", metavar="FILE", help="its certificate, in PEM: it then speaks TLS only")
+    node.add_argument("--tls-key", metavar="FILE", help="the key of that certificate")
+    node.add_argument("--tls-ca", metavar="FILE", help="the authority that signs the certificates of all nodes")
+    node.add_argument(
+        "--tls-check-node-id",
+        action="store_true",
+        default=None,  # not given, so that the environment and the file count
+        help="others' certificates must name their node ids",
+    )
     node.add_argument("--config", help="a JSON file with the same settings")
     node.add_argument("--describe", action="store_true", help="print what this node can do, and exit")
     node.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from casty import __version__
 from casty.cluster.system import DistributedActorSystem
+from casty.cluster.tls import TLS
 from casty.errors import StorageError, UnusableStoreError
 from casty.services import CAPABILITIES, offer
 from casty.settings import settings_from
@@ -90,7 +91,16 @@ def _system(settings: Settings) -> DistributedActorSystem:
         election_timeout=settings.election_ms / 1000,
         snapshot_every=settings.snapshot_every or None,
         random_seed=settings.seed,
+        tls=_tls(settings),
     )
+
+
+def _tls(settings: Settings) -> TLS | None:
+    """What the files are for; none, or all of them, are given."""
+    cert, key, ca = settings.tls_cert, settings.tls_key, settings.tls_ca
+    if cert is None or key is None or ca is None:
+        return None
+    return TLS(cert, key, ca, check_node_id=settings.tls_check_node_id)
 
 
 async def _serve(system: DistributedActorSystem, settings: Settings, prepare: Prepare | None) -> None:

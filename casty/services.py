@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from casty.kv import Scalar
     from casty.raft.types import ServerId, Term
 
-CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum")
+CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls")
 """What the node declares beyond the core."""
 
 

@@ -14,7 +14,7 @@ from casty.wire._protocol import MEMBERS_MAX
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 MILLIS_MAX = 3_600_000
 """An hour: whoever wants an election to take longer than that means something else."""
@@ -38,6 +38,10 @@ class Settings:
     seed: int | None = None
     caps: list[str] = field(default_factory=list[str])
     exit_on_eof: bool = False
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_ca: str | None = None
+    tls_check_node_id: bool = False
 
 
 def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
@@ -59,7 +63,12 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         seed=given.number("seed", -(1 << 63), 1 << 64),
         caps=given.items("caps"),
         exit_on_eof=given.flag("exit_on_eof"),
+        tls_cert=given.text("tls_cert"),
+        tls_key=given.text("tls_key"),
+        tls_ca=given.text("tls_ca"),
+        tls_check_node_id=given.flag("tls_check_node_id"),
     )
+    given.check_together(TLS_FILES, wanted=settings.tls_check_node_id)
     if settings.heartbeat_ms >= settings.election_ms:
         heartbeat, election = given.place("heartbeat_ms"), given.place("election_ms")
         msg = (
@@ -67,6 +76,9 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         )
         raise ValueError(msg)
     return settings
+
+
+TLS_FILES = ("tls_cert", "tls_key", "tls_ca")
 
 
 class _Value(NamedTuple):
@@ -117,6 +129,14 @@ class _Given:
     def place(self, name: str) -> str:
         """Where a value was found, for an error that is about two of them."""
         return self._found[name].place if name in self._found else f"the default {name}"
+
+    def check_together(self, names: Sequence[str], *, wanted: bool) -> None:
+        """Raises ValueError where some are given and others are not, or none is though they are wanted: a node
+        that is to hide what it says must not start without."""
+        missing = [name for name in names if name not in self._found]
+        if missing and (wanted or len(missing) < len(names)):
+            msg = f"{', '.join(names)} belong together: there is no {', no '.join(missing)}"
+            raise ValueError(msg)
 
     def text(self, name: str, check: Callable[[str], object] | None = None) -> str | None:
         if name not in self._found:

@@ -14,7 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PACKAGE_DATA = ("casty/py.typed", "casty/spec/protocol.toml", "casty/spec/schemas/casty.cddl")
+PACKAGE_DATA = (
+    "casty/py.typed",
+    "casty/spec/protocol.toml",
+    "casty/spec/schemas/casty.cddl",
+    "conformance/certificates/authority.pem",
+)
 """What others read out of the package; the vectors are checked as a folder."""
 
 IMPORTS = """

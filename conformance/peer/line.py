@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections import deque
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from conformance.trace.store import Trace
     from conformance.wire.frame import Frame
 
-_ENDS: Final = {"fin": "was closed by the node", "reset": "was closed by the node, with a reset"}
+_ENDS: Final = {
+    "fin": "was closed by the node",
+    "reset": "was closed by the node, with a reset",
+    "alert": "was refused by the node, with a TLS alert",
+}
 HARMLESS: Final = frozenset({"PING", "PEER_LIST.peers", "PEER_LIST.hello", "HEARTBEAT"})
 """What may come at any time and is no answer to anything."""
 
@@ -185,6 +190,12 @@ class Line:
         """As the node's hello says."""
         return None if self.hello is None else self.hello.get("lane")
 
+    @property
+    def certificate(self) -> bytes | None:
+        """What the node has shown under TLS."""
+        tls: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert(binary_form=True)
+
     def opened(self, dialler: str | None, listener: str, lane: str | None) -> None:
         """Enters the connection into the trace, once both names are known."""
         self._trace.append(Opened(self._trace.now(), self.number, dialler, listener, lane))
@@ -225,7 +236,7 @@ class Line:
         await self.inbox.hear("PING", id=id, pong=True)
 
     async def gone(self, expected: str = "the connection to be closed", seconds: float | None = None) -> str:
-        """How the node closed it: "fin" or "reset". Raises `Unmet` if it stays open."""
+        """How the node closed it: "fin", "reset" or, under TLS, "alert". Raises `Unmet` if it stays open."""
         bound = self.patience if seconds is None else seconds
         try:
             async with asyncio.timeout(bound):
@@ -268,6 +279,8 @@ class Line:
                     self._take(frame)
         except ConnectionError:
             how = "reset"
+        except ssl.SSLError:
+            how = "alert"
         except FrameError as error:
             how = f"sent what is no frame: {error}"
             self._trace.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from conformance._protocol import PROTOCOL_VERSION
@@ -15,10 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
+    from conformance.peer.credentials import Credentials
     from conformance.trace.store import Trace
     from conformance.wire.message import Entry
 
 RAFT_REQUESTS = ("VOTE_REQUEST", "PRE_VOTE_REQUEST", "APPEND_ENTRIES_REQ", "INSTALL_SNAPSHOT_REQ")
+
+
+class HandshakeError(Unmet):
+    """The node will have no TLS connection with this peer."""
 
 
 class Peer:
@@ -40,6 +46,8 @@ class Peer:
         """Every connection it ever had with the node."""
         self.requests = Inbox(f"the connections dialled to {node_id}", patience)
         """What the node asks and tells on the connections it dialled, whichever they are."""
+        self.credentials: Credentials | None = None
+        """What it speaks TLS with; without, it speaks plain text."""
         self.answers_hello = True
         self.lives = False
         """Whether it answers each AppendEntries at once, for what it has stored before (APPEND-8): so a
@@ -54,7 +62,7 @@ class Peer:
         self._server: asyncio.Server | None = None
         self._raft: Line | None = None
         self._seq = 0
-        self._dialled = asyncio.Event()
+        self._dialled = {"actor": asyncio.Event(), "raft": asyncio.Event()}
 
     @property
     def server(self) -> Server:
@@ -70,7 +78,8 @@ class Peer:
     async def listen(self, sock: socket.socket | None = None) -> str:
         """Accepts the node's connections on a port of its own, or on a socket that is bound already."""
         if sock is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20)
+            tls = None if self.credentials is None else self.credentials.listening()
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=2**20, ssl=tls)
         else:
             self._server = await asyncio.start_server(self._accept, sock=sock, limit=2**20)
         host, port = self._server.sockets[0].getsockname()
@@ -80,10 +89,15 @@ class Peer:
     async def connect(self, address: str, node: str | None) -> Line:
         """A bare connection to the node, without a hello. `node` is who is thought to be there."""
         host, _, port = address.rpartition(":")
+        tls = None if self.credentials is None else self.credentials.dialling()
         try:
             async with asyncio.timeout(self.patience):
-                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), limit=2**20)
+                reader, writer = await asyncio.open_connection(
+                    host.strip("[]"), int(port), limit=2**20, ssl=tls
+                )
         except (OSError, TimeoutError) as error:
+            if tls is not None and isinstance(error, ssl.SSLError | ConnectionError):
+                raise HandshakeError(f"a TLS handshake with the node at {address}", str(error)) from None
             raise Unmet(f"the node to accept a connection at {address}", str(error) or "silence") from None
         return self._line(reader, writer, node)
 
@@ -100,11 +114,11 @@ class Peer:
             self._raft = line
         return line
 
-    async def dialled(self) -> None:
-        """Returns once the node has dialled this peer for Raft and both hellos are said (PEER-2)."""
+    async def dialled(self, lane: str = "raft") -> None:
+        """Returns once the node has dialled this peer for that lane and both hellos are said (PEER-2)."""
         try:
             async with asyncio.timeout(self.patience):
-                await self._dialled.wait()
+                await self._dialled[lane].wait()
         except TimeoutError:
             raise Unmet(
                 f"the node to dial {self.node_id} at {self.address} (PEER-2)",
@@ -209,7 +223,8 @@ class Peer:
         self.lines.clear()
         self.boot_id = self._rng.randbytes(16)
         self._seq = 0
-        self._dialled.clear()
+        for dialled in self._dialled.values():
+            dialled.clear()
         self.requests.skip()
 
     async def leave(self) -> None:
@@ -232,8 +247,7 @@ class Peer:
             if heard.message.kind == "PEER_LIST.hello" and line.hello is heard:
                 if self.answers_hello:
                     line.send(self.hello(heard["lane"]), self.peers())
-                    if heard["lane"] != "actor":
-                        self._dialled.set()
+                    self._dialled["actor" if heard["lane"] == "actor" else "raft"].set()
                 return True
             if heard.message.kind == "PING":  # the answer to one of this line's own
                 return False

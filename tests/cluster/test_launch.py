@@ -19,6 +19,7 @@ from casty.launch import IMPLEMENTATION
 from casty.settings import Settings, settings_from
 from tests.cluster.harness import BOUND, client, until
 from tests.cluster.peers import Peer
+from tests.cluster.test_tls import authority
 from tests.support import run
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def test_the_ready_line_sigterm_and_who_it_is_again(tmp_path: Path) -> None:
                 "node_id": "n1",
                 "protocol": 1,
                 "impl": IMPLEMENTATION,
-                "caps": ["introspect", "snapshot", "prevote", "checkquorum"],
+                "caps": ["introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls"],
             }
             peer = await _peer(ready["listen"])
             assert (await peer.ask("$echo", 42))["value"] == 42
@@ -264,5 +265,29 @@ def test_a_node_of_this_library_joins_one_in_another_process() -> None:
                 assert await (await here.lookup("$echo", timeout=BOUND)).ask([1, "x"]) == [1, "x"]
                 node.process.terminate()
                 assert (await node.end())[0] == 0
+
+    run(main(), timeout=100)
+
+
+def test_a_node_speaks_tls_with_the_certificate_it_is_given(tmp_path: Path) -> None:
+    """LAUNCH-7: and, told to check node ids, with nobody whose certificate names another (HELLO-9)."""
+
+    async def main() -> None:
+        ca = authority(tmp_path)
+        theirs = ca.issue("there")
+        files = ("--tls-cert", str(theirs.cert), "--tls-key", str(theirs.key), "--tls-check-node-id")
+        async with client(node_id="here", tls=ca.issue("here")) as here:
+            told = ("--node-id", "there", "--seeds", str(here.listen), "--size", "1", *files)
+            async with started(*told, CF_TLS_CA=str(theirs.ca)) as there:
+                address = (await there.ready())["listen"]
+                await until(lambda: "there" in here.peers)
+                assert await (await here.lookup("$echo", timeout=BOUND)).ask("x") == "x"
+                async with client(address, node_id="liar", tls=ca.issue("here")) as liar:
+                    await until(lambda: any(tried.failures for tried in liar.book._attempts.values()))
+                    assert not liar.peers
+                there.process.terminate()
+                status, _, err = await there.end()
+                assert status == 0
+                assert "not liar ['CERTIFICATE_MISMATCH', 'HELLO-9']" in err
 
     run(main(), timeout=100)

@@ -49,6 +49,19 @@ BAD: dict[str, tuple[list[str], str]] = {
     ),
     "snapshots": (["--snapshot-every", "-1"], "--snapshot-every must be a whole number from 0"),
     "seed": (["CF_SEED=dice"], "CF_SEED must be a whole number from"),
+    "a certificate alone": (
+        ["--tls-cert", "{}/a", "CF_TLS_CA={}/c"],
+        "tls_cert, tls_key, tls_ca belong together: there is no tls_key",
+    ),
+    "nothing to check names with": (
+        ["--tls-check-node-id"],
+        "tls_cert, tls_key, tls_ca belong together: there is no tls_cert, no tls_key, no tls_ca",
+    ),
+    "no such certificate": (
+        ["--tls-cert", "{}/a", "--tls-key", "{}/b", "--tls-ca", "{}/c"],
+        "cannot use certificate {}/a with key {}/b",
+    ),
+    "check of names": (["CF_TLS_CHECK_NODE_ID=yes"], "CF_TLS_CHECK_NODE_ID must be 0 or 1, not 'yes'"),
     "end of file": (["CF_EXIT_ON_EOF=yes"], "CF_EXIT_ON_EOF must be 0 or 1, not 'yes'"),
     "no file": (["--config", "{}/none"], "{}/none must be a file that can be read: No such file"),
     "a directory for a file": (["CF_CONFIG={}"], "{} must be a file that can be read: Is a directory"),
@@ -196,8 +209,19 @@ def test_values_of_every_kind_that_do_make_sense(tmp_path: Path) -> None:
         "node_id": "f",
         "seed": -7,
         "data_dir": None,
+        "tls_cert": "a",
+        "tls_key": "b",
     }
     file.write_text(json.dumps(given | {"what another version may know": 1}))
-    assert settings_from(cli.parse(["node", "--config", str(file)]), {"CF_NODE_ID": ""}) == (
-        Settings(node_id="f", n=5, seeds=["a:1", "[::1]:2"], exit_on_eof=True, seed=-7)
+    environment = {"CF_NODE_ID": "", "CF_TLS_CA": "c", "CF_TLS_CHECK_NODE_ID": "1"}
+    assert settings_from(cli.parse(["node", "--config", str(file)]), environment) == Settings(
+        node_id="f",
+        n=5,
+        seeds=["a:1", "[::1]:2"],
+        exit_on_eof=True,
+        seed=-7,
+        tls_cert="a",
+        tls_key="b",
+        tls_ca="c",
+        tls_check_node_id=True,
     )
