@@ -30,7 +30,7 @@ from conformance.settings import Settings
 from conformance.verdict import Outcome, State
 
 _FOUND = (State.FAIL, State.NONSTRICT)
-CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum"})
+CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls"})
 
 
 @dataclass(frozen=True, slots=True)
