@@ -6,7 +6,8 @@
     python -m conformance.mutants --table FILE        also write who killed whom, as markdown
     python -m conformance.mutants --benign            the harmless changes, through every scripted case
 
-Exit status 0: all were found (or, benign, none complained about). 1: some survived; they are listed.
+Exit status 0: all were found (or, benign, none complained about). 1: some were not as they should be; they are
+listed, and the survivors in the table.
 """
 
 from __future__ import annotations
