@@ -31,15 +31,18 @@ async def silent(client: Client, *asks: int) -> None:
 
 async def answers(cluster: Cluster, node: str, term: int) -> None:
     """Returns when this node has answered an AppendEntries, of this term at least, that is yet to come."""
+    since = cluster.wires.now  # the answer may be on the wire before this coroutine has its turn again
     asked = await cluster.wires.frame(
         f"AppendEntries to {node} in term {term}",
         lambda seen: seen.target == node and seen.said["term"] >= term,
         APPEND_ENTRIES_REQ,
+        since=since,
     )
     await cluster.wires.frame(
         f"{node} to answer the AppendEntries of {asked.source} in term {asked.said['term']}",
-        lambda seen: seen.source == node and seen.said["seq"] == asked.said["seq"],
+        lambda seen: (seen.source, seen.target, seen.said["seq"]) == (node, asked.source, asked.said["seq"]),
         APPEND_ENTRIES_RES,
+        since=since,
     )
 
 
