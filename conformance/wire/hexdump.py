@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,15 +33,14 @@ def hexdump(
 
 def _marked(data: bytes, start: int, end: int, label: str, context: int) -> Iterator[str]:
     first, last = start // _ROW, max(start, end - 1) // _ROW
-    rows = list(range(max(0, first - context), min(last + context, max(first, (len(data) - 1) // _ROW)) + 1))
-    marked = [row for row in rows if first <= row <= last]
+    rows = range(max(0, first - context), min(last + context, max(first, (len(data) - 1) // _ROW)) + 1)
     half = _MARKED_ROWS_MAX // 2
-    left_out = marked[half:-half] if len(marked) > _MARKED_ROWS_MAX else []
-    for row in rows:
-        if row in left_out:
-            if row == left_out[0]:
-                yield f"     … {len(left_out) * _ROW:,} bytes"
-            continue
+    left_out = range(first + half, last + 1 - half)
+    if last - first < _MARKED_ROWS_MAX:
+        left_out = range(rows.stop, rows.stop)
+    for row in chain(range(rows.start, left_out.start), range(left_out.stop, rows.stop)):
+        if row == left_out.stop:
+            yield f"     … {len(left_out) * _ROW:,} bytes"
         yield _row(data, row * _ROW)
         if first <= row <= last:
             yield _carets(row * _ROW, start, end) + (f" {label}" if label and row == last else "")
