@@ -192,6 +192,23 @@ def test_a_long_trace_takes_the_memory_of_a_short_one(monkeypatch: pytest.Monkey
     assert checker.violations == []
 
 
+def test_connections_whose_ends_were_not_seen_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The silent ones first: what is said on the others is judged as before."""
+    monkeypatch.setattr(scene, "CONNECTIONS_MAX", 20)
+    checker, script = Checker(complete=False), formed()
+    hello = script.records[0]
+    assert isinstance(hello, Sent)
+    script.ask_vote("n2", "n3", 5, (1, 1))
+    for number in range(60):
+        script.records.append(replace(hello, connection=1000 + number))
+        script.ask_vote("n2", "n3", 5, (1, 1))
+    script.ask_vote("n2", "n3", 4, (1, 1))
+    for record in script.records:
+        checker.feed(record)
+    held = [thing for thing in gc.get_objects() if type(thing).__qualname__ == "_Connection"]
+    assert (len(held), [each.invariant for each in checker.violations]) == (20, ["W3"])
+
+
 KEPT = ("conformance.trace.invariants.scene", "conformance.trace.invariants.reign", "conformance.wire.message")
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.wire_dump.packets import RST, Talk
+from tests.wire_dump.packets import RST, Talk, pcap
 from tests.wire_dump.samples import DATA, ROOT, answer, heartbeat, hello, vote
+from wire_dump import checking
 from wire_dump.cli import main
 from wire_dump.stats import Latencies
 
@@ -210,6 +211,21 @@ def test_check_says_what_is_wrong_and_of_what_kind(tmp_path: Path, capsys: pytes
     assert told.status == 2
     assert told.lines[-1] == "1 frames: nothing is wrong; 1 place where bytes are no frames"
     assert (Told(capsys, cut).status, Told(capsys, cut, "--strict").status) == (0, 2)
+
+
+def test_check_names_frames_after_any_number_of_other_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is forgotten of the others does not move the numbers of frames."""
+    monkeypatch.setattr(checking, "OTHERS_MAX", 3)
+    packets = [packet for number in range(20) for packet in Talk(9 * number).open().end(flags=RST).packets]
+    beats = heartbeat("n1", 1, term=5), heartbeat("n1", 2, term=4)
+    talk = Talk().open().say(hello("n1")).say(hello("n2"), back=True).say(beats[0]).say(beats[1])
+    path = tmp_path / "churn.pcap"
+    path.write_bytes(pcap([*packets, *talk.packets]))
+    told = Told(capsys, "check", path, "--complete")
+    assert "n1 leads term 5 (#3) and never asked" in told.lines[0]
+    assert told.lines[0].endswith("  #3")
 
 
 def test_stats_count_and_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

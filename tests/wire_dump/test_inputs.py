@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conformance._protocol import HEARTBEAT
 from conformance.trace.record import Marked, Opened, Raw, Sent
 from conformance.trace.store import Trace
-from conformance.wire.frame import FrameReader
+from conformance.wire.frame import Frame, FrameReader
 from tests.wire_dump.packets import Talk, events, frames, pcap, troubles
 from tests.wire_dump.samples import ROOT, heartbeat, hello, vectors, wire_of
+from wire_dump import traces
 from wire_dump.events import Seen
 from wire_dump.input import Input, Kind, kind_of
 from wire_dump.naming import NamesError, parse_names
@@ -109,6 +111,17 @@ def test_a_trace_is_read_to_its_torn_end(tmp_path: Path) -> None:
     assert "line 6" in troubles(torn)[-1].expected and "ends within" in troubles(torn)[-1].got
     wrong = troubles(events(whole + b'{"t": 1, "event": "sung"}\n'))[-1]
     assert "'sung'" in wrong.got
+
+
+def test_a_trace_whose_connections_nobody_opened_does_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a frame begins is forgotten of the connections that were heard of first."""
+    monkeypatch.setattr(traces, "CONNECTIONS_MAX", 2)
+    converter = traces.Converter()
+    frame = Frame(HEARTBEAT, b"", b"\xc0")
+    told = [converter.event(Sent(0.0, number, "n1", "n2", frame)) for number in (1, 1, 2, 2, 3, 2, 1)]
+    assert [event.offset for event in told if isinstance(event, Seen)] == [0, 8, 0, 8, 0, 16, 0]
 
 
 def test_kinds_are_told_by_their_first_bytes() -> None:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _RECORD = re.compile(r"\brecord (\d+)\b")
 LIVE_MARK = "live"
 """The mark with which `wire-dump live` begins a trace: what was before it, nobody saw."""
+OTHERS_MAX = 65_536
+"""Of so many records that are no frames, and at most of twice as many, it is remembered where they stood. Those
+from before are not named by frames' numbers.
+"""
 
 
 def check(parsed: argparse.Namespace) -> int:
@@ -60,7 +64,9 @@ class _Judge:
         self._asked = complete
         self._checker: Checker | None = None
         self._fed = 0
-        self._others: list[int] = []  # the indexes of records that are no frames
+        self._others: list[int] = []  # the indexes of records that are no frames, from `_since` on
+        self._others_before = 0
+        self._since = 0
         self.found = 0
 
     def judge(self, event: Event) -> Iterator[Violation]:
@@ -73,7 +79,7 @@ class _Judge:
             if isinstance(record, Raw) and not self._is_trace:
                 continue  # what a capture lacks is no node's fault
             if not isinstance(event, Seen):
-                self._others.append(self._fed)
+                self._remember(self._fed)
             self._fed += 1
             try:
                 self._checker.feed(record)
@@ -82,6 +88,13 @@ class _Judge:
         new = [violation for violation in self._checker.violations[before:] if not violation.harness]
         self.found += len(new)
         yield from new
+
+    def _remember(self, index: int) -> None:
+        self._others.append(index)
+        if len(self._others) > 2 * OTHERS_MAX:
+            self._since = self._others[OTHERS_MAX]
+            del self._others[:OTHERS_MAX]
+            self._others_before += OTHERS_MAX
 
     def as_lines(self, violation: Violation, event: Event) -> Iterator[str]:
         """The violation, and the bytes where it is about a frame's."""
@@ -130,7 +143,7 @@ class _Judge:
     def _number(self, index: int) -> str:
         others = bisect_left(self._others, index)
         is_other = others < len(self._others) and self._others[others] == index
-        return "" if is_other else f"#{index - others + 1}"
+        return "" if is_other or index < self._since else f"#{index - self._others_before - others + 1}"
 
 
 def _printable(text: str) -> str:

@@ -80,14 +80,14 @@ class Converter:
                 )
             case Opened(_, connection, _, _, _):
                 self._offsets[connection] = {}
-                if len(self._offsets) > CONNECTIONS_MAX:
-                    del self._offsets[next(iter(self._offsets))]
                 return record
             case _:
                 return record
 
     def _advance(self, connection: int, source: str | None, size: int) -> int:
         ends = self._offsets.setdefault(connection, {})
+        if len(self._offsets) > CONNECTIONS_MAX:
+            del self._offsets[next(iter(self._offsets))]
         offset = ends.get(source, 0)
         ends[source] = offset + size
         return offset

@@ -8,6 +8,7 @@ written in."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ ANSWERS = {
 REQUESTS_OPEN_MAX = 4096
 """Requests remembered of one connection: far more than a leader has open. Answers to older ones prove
 nothing."""
+CONNECTIONS_MAX = 10_000
+"""Connections remembered, far more than a cluster has open; those that are silent the longest are forgotten
+first. A capture may lack the ends of any number of them."""
 
 UNDER_TEST, SUITE, CLIENT = "node", "suite", "client"
 
@@ -109,7 +113,7 @@ class Scene:
         """What is wrong with the latest frame"""
         self.scripted: set[str] = set()
         self.tampered: dict[str, int] = {}
-        self._connections: dict[int, _Connection] = {}
+        self._connections: OrderedDict[int, _Connection] = OrderedDict()
 
     @property
     def sees_all(self) -> bool:
@@ -151,6 +155,9 @@ class Scene:
             return None
         said = Message(kind, found.name, found.fields)
         connection = self._connections.setdefault(record.connection, _Connection())
+        self._connections.move_to_end(record.connection)
+        if trim(self._connections, CONNECTIONS_MAX):
+            self.complete = False  # what is said on a forgotten one is nobody's any more
         if _suffered(record, "corrupted"):
             self.corrupted = True
         if kind == "PEER_LIST.hello":
