@@ -213,8 +213,7 @@ def _uuid(body: object) -> uuid.UUID:
 
 def _bigint(body: object) -> int:
     expected = "an integer outside -2^63 … 2^64-1 in the fewest bytes of two's complement"
-    if type(body) is not bytes:
-        raise Misfit(expected, shown(body))
+    assert isinstance(body, bytes), "the bodies of this code are raw"
     number = int.from_bytes(body, signed=True)
     if -(1 << 63) <= number < 1 << 64 or lowered(number).body != body:
         raise Misfit(expected, shown(body))

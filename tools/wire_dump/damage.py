@@ -10,10 +10,13 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from conformance._protocol import ACTOR_MSG
 from conformance.wire.frame import Frame
-from wire_dump.jsonform import FormError, frame_object, frame_of
+from conformance.wire.packed import PackedError, read
+from wire_dump.bodies import worse_value
+from wire_dump.jsonform import frame_of, payload_object
 from wire_dump.kinds import is_list
-from wire_dump.specimens import good_frames
+from wire_dump.specimens import conversation, good_frames, large_frame
 
 if TYPE_CHECKING:
     import random
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 _NASTY: Final = (
     b"\xc1",
     b"\xdd\xff\xff\xff\xff",
+    b"\x91" * 200 + b"\xc0",
     b"\x91" * 300,
     b"\xa2\xff\xfe",
     b"\xc7\x05\x01\x92",
@@ -54,7 +58,7 @@ def worse(rng: random.Random, data: bytes, times: int) -> bytes:
 def worse_frame(rng: random.Random, frame: Frame) -> bytes:
     """The bytes of the frame, one of its parts wrong."""
     wire = frame.encode()
-    match rng.randrange(7):
+    match rng.randrange(9):
         case 0:
             return Frame(
                 rng.choice((0, 10, 11, 20, 200, 255, frame.type ^ 1)), frame.name, frame.payload
@@ -66,52 +70,85 @@ def worse_frame(rng: random.Random, frame: Frame) -> bytes:
             return Frame(frame.type, frame.name, worse(rng, frame.payload, 1)).encode()
         case 3:
             return Frame(frame.type, frame.name, rng.choice((b"", b"\xc0", b"\x80", b"\x90", *_NASTY))).encode()
-        case 4:
-            return Frame(frame.type, frame.name, _worse_fields(rng, frame.payload)).encode()
-        case 5:
+        case 4 | 5:
+            return Frame(frame.type, frame.name, _worse_payload(rng, frame)).encode()
+        case 6:
             at = 3 + len(frame.name)
             return wire[:at] + struct.pack(">I", rng.choice((0, 1 << 20, 1 << 24, 0xFFFFFFFF))) + wire[at + 4 :]
+        case 7:
+            return Frame(frame.type, frame.name, _wider(rng, frame.payload)).encode()
         case _:
             return wire
 
 
-def _worse_fields(rng: random.Random, payload: bytes) -> bytes:
-    """A field missing, twice, of another kind, or one that nobody knows."""
-    found: Any = frame_object(Frame(1, b"", payload))["payload"]
-    if not isinstance(found, dict) or not found:
+def _wider(rng: random.Random, payload: bytes) -> bytes:
+    """One value in a longer format than it needs."""
+    try:
+        nodes = [read(payload)]
+    except PackedError:
         return payload
+    for node in nodes:
+        nodes.extend(node.children)
+    at = rng.choice(nodes).start
+    first, rest = payload[at], payload[at + 1 :]
+    match first:
+        case _ if first < 0x80 or first >= 0xE0:
+            head = struct.pack(">Bq", 0xD3, first if first < 0x80 else first - 256)
+        case _ if first < 0x90:
+            head = struct.pack(">BI", 0xDF, first - 0x80)
+        case _ if first < 0xA0:
+            head = struct.pack(">BI", 0xDD, first - 0x90)
+        case _ if first < 0xC0:
+            head = struct.pack(">BI", 0xDB, first - 0xA0)
+        case _:
+            head = payload[at : at + 1]
+    return payload[:at] + head + rest
+
+
+def _worse_payload(rng: random.Random, frame: Frame) -> bytes:
+    """A field missing, twice, of another kind, too large or too small, or one that nobody knows."""
+    if frame.type == ACTOR_MSG:
+        return _packed(worse_value(rng))
+    found: Any = payload_object(frame.payload)
+    if not isinstance(found, dict) or "$raw" in found:
+        return worse(rng, frame.payload, 1)
     value = cast("dict[str, Any]", found)
     name = rng.choice(list(value))
     if name == "members":
         value[name] = rng.choice(
             ([], value[name][::-1], value[name] * 40, value[name][:1] * 2, [["n 1", {"$bin": "00" * 16}]])
         )
-        return frame_of({"type": 1, "payload": value}).payload
+        return _packed(value)
     if name == "version":
         value[name] = rng.choice((0, 2, "1"))
-        return frame_of({"type": 1, "payload": value}).payload
+        return _packed(value)
     if name in ("message", "value") and rng.random() < 0.9:
-        value[name] = _extension(rng, 0)
-        return frame_of({"type": 1, "payload": value}).payload
+        value[name] = worse_value(rng)
+        return _packed(value)
     if isinstance(value[name], int) and rng.random() < 0.5:
-        value[name] = rng.randrange(5)
-    elif isinstance(value[name], list) and value[name] and rng.random() < 0.7:
-        value[name][0] = _worse_element(rng, value[name][0])
+        value[name] = rng.choice(_INTEGERS)
+        return _packed(value)
+    if isinstance(value[name], list) and value[name] and rng.random() < 0.7:
+        value[name][-1] = _worse_element(rng, value[name][-1])
+        return _packed(value)
     match rng.randrange(5):
         case 0:
             del value[name]
         case 1:
             value[name] = rng.choice(_OTHERS)
         case 2:
-            value["unknown"] = [1, {"a": None}]
+            value[rng.choice(("unknown", "member", "code", "value"))] = rng.choice(
+                ([1, {"a": None}], False, {"$map": [[[1], 2]]}, worse_value(rng))
+            )
         case 3:
-            value[name] = rng.choice((_extension(rng, 0), value[name], value[name]))
+            value[name] = worse_value(rng)
         case _:
             value = {"$map": [*([key, item] for key, item in value.items()), [name, 1], [1, 2]]}
-    try:
-        return frame_of({"type": 1, "payload": value}).payload
-    except FormError:
-        return payload
+    return _packed(value)
+
+
+def _packed(value: Any) -> bytes:
+    return frame_of({"type": ACTOR_MSG, "payload": value}).payload
 
 
 def _worse_element(rng: random.Random, element: Any) -> Any:
@@ -119,110 +156,36 @@ def _worse_element(rng: random.Random, element: Any) -> Any:
     if isinstance(element, dict):
         struct = cast("dict[str, Any]", element)
         name = rng.choice(list(struct))
-        changed: dict[str, Any] = {name: rng.choice(_OTHERS)}
+        changed: dict[str, Any] = {name: rng.choice((*_OTHERS, *_INTEGERS))}
         return {**struct, **changed}
     if is_list(element):
         return [*element[: rng.randrange(3)], rng.choice((*_OTHERS, "n 1", "nowhere"))]
     return element
 
 
-def _extension(rng: random.Random, depth: int) -> dict[str, Any]:
-    """An extension value; mostly with a body of its own kind, now and then within others."""
-    code = rng.choice((*_BODIES, 15, -1))
-    body = rng.choice(_BODIES[code if code in _BODIES and rng.random() < 0.9 else rng.choice((1, 13))])
-    found = {"$ext": {"code": code, "body": body}}
-    if depth < 3 and rng.random() < 0.2:
-        inner = _extension(rng, depth + 1)
-        shapes: tuple[Any, ...] = (
-            [inner],
-            {"a": inner},
-            {"$map": [[inner, 1], [[1], 2]]},
-            ["a:B", {"x": inner}],
-        )
-        return {"$ext": {"code": rng.choice((1, 3, 4, 5)), "body": rng.choice(shapes)}}
-    return found
-
-
+_INTEGERS: Final[tuple[Any, ...]] = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    300,
+    {"$int": str((1 << 63) - 1)},
+    {"$int": str((1 << 64) - 1)},
+)
 _OTHERS: Final[tuple[Any, ...]] = (
     None,
     True,
     -1,
     1.5,
     "x",
+    "long " * 20,
     [],
     {},
     [[]],
     {"$bin": "00"},
     {"$int": str(1 << 63)},
 )
-_BODIES: Final[dict[int, tuple[Any, ...]]] = {
-    1: (
-        ["a:B", {}],
-        ["a:B", {"x": 1}],
-        ["a:B", 5],
-        ["nobody", {}],
-        ["a:B", {"$map": [[1, 2]]}],
-        [],
-        None,
-        {"a": 1},
-    ),
-    2: (["n1", "counter"], ["n1", "@1"], ["n1", ""], ["n 1", "a"], ["n1", 5], []),
-    3: ([], [1, [2]], None, "x", {"$raw": "c1"}, {"$raw": "91" * 300}),
-    4: ([], [1, 2], [1, 1], [[1]], [{"a": 1}], 5),
-    5: ([], [1, 2], [1, 1], [[1]], [1, {"$f64": "1.0"}], [None, None], 5),
-    6: (["a:B", 1], ["a:B", None], ["nobody", 1], [5, 1], []),
-    7: (
-        ["2026-01-02T03:04:05.000000", 0, None],
-        ["2026-01-02T03:04:05.000000+01:00", 1, None],
-        ["2026-01-02T03:04:05.000000", 0, "Europe/Berlin"],
-        ["2026-01-02T03:04:05.000000+01:00", 0, "Europe/Berlin"],
-        ["2026-01-02T03:04:05.000000", 2, None],
-        ["2026-01-02T03:04:05.000000", 0, "../etc"],
-        ["2026-02-30T03:04:05.000000", 0, None],
-        ["2026-01-02T03:04:05.000000+25:00", 0, None],
-        ["2026-01-02T03:04:05.000000+01:00:00", 0, None],
-        ["2026-01-02T03:04:05.000000+01:00:30.500000", 0, None],
-        ["2026-01-02T03:04:05.000000-00:00", 0, None],
-        ["2026-01-02 03:04:05.000000", 0, None],
-        ["2026-01-02T03:04:05.000000+1:00", 0, None],
-        ["2026-01-02T03:04:05.000000+01:00:00.000000", 0, None],
-        ["2026-01-02T03:04:05.000000", 0, 5],
-        [1, 0, None],
-        [],
-    ),
-    8: ("2026-01-02", "2026-13-02", "2026-1-2", 5),
-    9: (
-        ["03:04:05.000000", 0, None],
-        ["03:04:05.000000+01:00", 1, None],
-        ["03:04:05.000000", 0, "Europe/Berlin"],
-        ["03:04:05.000000+01:00", 0, "Europe/Berlin"],
-        ["03:04:05.000000", 2, None],
-        ["03:04:05.000000", 0, "../etc"],
-        ["25:03:04:05.000000", 0, None],
-        ["03:04:05.000000+25:00", 0, None],
-        ["03:04:05.000000+01:00:00", 0, None],
-        ["03:04:05.000000+01:00:30.500000", 0, None],
-        ["03:04:05.000000-00:00", 0, None],
-        ["x03:04:05.000000", 0, None],
-        ["03:04:05.000000+1:00", 0, None],
-        ["03:04:05.000000+01:00:00.000000", 0, None],
-        ["03:04:05.000000", 0, 5],
-        [1, 0, None],
-        [],
-    ),
-    10: ([1, 2, 3], [0, -1, 5], [1, 2, 99_999_999], [9_999_999_999, 0, 0], [1, 2], ["1", 2, 3]),
-    11: ("-12.50", "1E+3", "NaN", "-0012", "x", 5, "sNaN1", "1e5"),
-    12: ({"$bin": "00" * 16}, {"$bin": "00"}, {"$bin": ""}),
-    13: (
-        {"$bin": "01" + "00" * 8},
-        {"$bin": "00"},
-        {"$bin": ""},
-        {"$bin": "00" * 12},
-        {"$bin": "ff" + "00" * 9},
-        5,
-    ),
-    14: ([{"$f64": "1.0"}, {"$f64": "nan"}], [1, 2], [], [{"$f64": "1.0"}]),
-}
 
 
 def _segment(rng: random.Random, data: bytes, sequence: int, flags: int, *, back: bool) -> bytes:
@@ -320,21 +283,33 @@ _ODD: Final[tuple[Any, ...]] = (None, -1, "x", [], {}, 1e400)
 
 
 def trace(rng: random.Random, frames: Sequence[Frame], stream: bytes) -> bytes:
-    """A trace in lines of JSON."""
+    """A trace in lines of JSON: of some frames, or of two nodes that elect, replicate and take a snapshot."""
     lines: list[dict[str, Any]] = [{"casty-trace": 1, "began": "2026-01-01T00:00:00+00:00", "nodes": ["n1"]}]
     lines.append({"t": 0, "event": "opened", "conn": 1, "dialler": "n1", "listener": "n2", "lane": None})
-    for number, frame in enumerate(frames):
-        ends = {"conn": rng.choice((1, 2)), "from": rng.choice(("n1", None)), "to": "n2"}
-        fate = rng.choice(("passed", "dropped", "held"))
-        lines.append({"t": number, "event": "sent", **ends, "fate": fate, "bytes": frame.encode().hex()})
+    if rng.random() < 0.5:
+        said = [("n1", "n2", frame.encode()) for frame in frames]
+    else:
+        said = [
+            (source, target, worse_frame(rng, frame) if rng.random() < 0.1 else frame.encode())
+            for source, target, frame in conversation(rng)
+        ]
+    for number, (name, target, data) in enumerate(said):
+        source, connection = (rng.choice((None, name)), rng.choice((1, 2))) if rng.random() < 0.1 else (name, 1)
+        fate = rng.choice(("passed", "passed", "passed", "dropped", "held"))
+        ends = {"conn": connection, "from": source, "to": target}
+        lines.append({"t": number, "event": "sent", **ends, "fate": fate, "bytes": data.hex()})
     lines.append(
         {"t": 5, "event": "raw", "conn": 1, "from": "n1", "to": None, "problem": "p", "bytes": stream.hex()}
     )
-    lines.append({"t": 6, "event": "marked", "node": rng.choice(("n1", None)), "mark": "kill", "text": "x"})
+    mark = rng.choice(("kill", "kill", "digest", "tampered"))
+    text = rng.choice(("x", f"applied={rng.randrange(3)} sha256={rng.randrange(2):064x}"))
+    lines.append({"t": 6, "event": "marked", "node": rng.choice(("n1", None)), "mark": mark, "text": text})
     lines.append({"t": 7, "event": "closed", "conn": 1, "from": "n1", "how": rng.choice(("fin", "reset"))})
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         line = rng.choice(lines)
         line[rng.choice([*line])] = rng.choice(_ODD)
+    if rng.random() < 0.1:
+        lines.insert(rng.randrange(1, len(lines)), lines.pop(rng.randrange(1, len(lines))))
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
@@ -365,6 +340,10 @@ def an_input(rng: random.Random) -> bytes:
     stream = b"".join(worse_frame(rng, frame) if rng.random() < 0.5 else frame.encode() for frame in frames)
     if rng.random() < 0.15:
         stream = worse(rng, stream, 2)
+    if rng.random() < 0.001:
+        return large_frame(rng, 1 << 20) + stream
+    if rng.random() < 0.003:
+        stream = large_frame(rng, 70_000) + stream
     data = {
         0: lambda: stream,
         1: lambda: hex_text(rng, stream),

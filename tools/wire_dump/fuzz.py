@@ -18,11 +18,11 @@ from collections import Counter
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
-from conformance.trace.invariants import Checker
+from conformance.trace.invariants import Checker, scene
 from conformance.trace.rows import Arrow
 from conformance.trace.story import tell
 from conformance.wire.message import check as problems_of
-from wire_dump import connections, naming, reassembly
+from wire_dump import connections, naming, reassembly, stats, traces
 from wire_dump.damage import an_input, worse
 from wire_dump.events import Seen, records
 from wire_dump.filters import FilterError, parse
@@ -31,7 +31,7 @@ from wire_dump.jsonform import frame_object, frame_of
 from wire_dump.mistakes import UsageError
 from wire_dump.naming import parse_names
 from wire_dump.output import writer
-from wire_dump.redaction import redacted
+from wire_dump.redaction import parse_marks, redacted
 from wire_dump.sources import source_of
 from wire_dump.specimens import good_frames
 from wire_dump.stats import Totals
@@ -45,24 +45,40 @@ if TYPE_CHECKING:
 
 SECONDS_MAX: Final = 5.0
 """A hundred times as long as the slowest good input takes."""
-_FORMS: Final = ("text", "json", "hex", "fields=time,src,type,term,entries.kind,message.op,error")
+_FORMS: Final = (
+    "text",
+    "json",
+    "hex",
+    "fields=time,src,type,term,entries.kind,message.op,error",
+    "fields=number,conn,dst,kind,name,size,offset,fate,rule,value,entries,vote_granted,cluster_id,text",
+)
 _EXPRESSIONS: Final = (
     "type==AE and term>=1",
     'entries.kind=="command" or not name~"n."',
     "message.amount<3",
     "term in (1, 2)",
+    'dst != "n2" or conn == 0x1 or type == "ae"',
+    'kind ~ "PEER" and (rule contains "PAY" or vote_granted != true)',
+    'cluster_id ~ "00" or message == nil or entries > 1',
+    "value contains 1 or last_log_index == term or type in (RV, VR)",
+    "(" * 100 + "term",
 )
+_MARKS: Final[tuple[list[str], ...]] = (["$kv.value"], ["*.*"], ["counter.amount", "$kv.op"], [])
 
 
 def read(rng: random.Random, data: bytes) -> int:
     """Reads the input in every way; how many events there were. Raises for what must not be."""
+    with _lower_limits() if rng.random() < 0.1 else nullcontext():
+        return _read(rng, data)
+
+
+def _read(rng: random.Random, data: bytes) -> int:
     kind = rng.choice(tuple(Kind)) if rng.random() < 0.03 and data[:4] not in _MAGIC else None
     if kind in (Kind.PCAP, Kind.PCAPNG):
         kind = None  # their readers rely on the first four bytes
-    names = {"10.0.0.1:8001": "n7"} if rng.random() < 0.1 else None
-    with _lower_limits() if rng.random() < 0.1 else nullcontext():
-        source = source_of(Input(io.BytesIO(data)), kind=kind, resync=rng.random() < 0.3, names=names)
-        events: list[Event] = list(source.events)
+    names = {rng.choice(("10.0.0.1:8001", "8001")): "n7"} if rng.random() < 0.1 else None
+    source = source_of(Input(io.BytesIO(data)), kind=kind, resync=rng.random() < 0.3, names=names)
+    events: list[Event] = list(source.events)
     style = Style(
         rng.random() < 0.5, rng.randrange(5), rng.choice(("rel", "abs", "delta")), rng.choice((None, 20))
     )
@@ -81,6 +97,10 @@ _LOW: Final = (
     (connections, "HELD_BYTES_MAX", 60),
     (reassembly, "WAITING_BYTES_MAX", 100),
     (naming, "KNOWN_MAX", 1),
+    (traces, "CONNECTIONS_MAX", 1),
+    (stats, "OPEN_MAX", 1),
+    (stats, "PAIRS_MAX", 1),
+    (scene, "CONNECTIONS_MAX", 1),
     (naming, "LOOK_AHEAD_EVENTS", 1),
 )
 
@@ -102,12 +122,13 @@ _MAGIC: Final = (b"\xa1\xb2\xc3\xd4",)
 
 
 def _read_further(rng: random.Random, events: list[Event]) -> None:
-    wanted = parse(rng.choice(_EXPRESSIONS))
+    wanted = parse(rng.choice(_EXPRESSIONS[:-1]))
     totals, checker = Totals(), Checker(complete=rng.random() < 0.5)
     for event in events:
         wanted(event)
         totals.add(event)
     list(totals.lines())
+    json.dumps(totals.as_object())
     for record in records(events):
         try:
             checker.feed(record)
@@ -120,7 +141,7 @@ def _read_further(rng: random.Random, events: list[Event]) -> None:
             problems_of(event.frame, first=rng.choice((None, True, False)))
             again = frame_of(json.loads(json.dumps(frame_object(event.frame))))
             assert again.type == event.frame.type
-    list(redacted(events, [("$kv", "value")]))
+    list(redacted(events, parse_marks(rng.choice(_MARKS))))
 
 
 def expression(rng: random.Random) -> None:
