@@ -67,7 +67,7 @@ async def killed_leader_loses_nothing(stage: Stage) -> None:
     await cluster.conclude(work)
 
 
-@case("C-03", "APPEND-2", "COMMIT-3", "LEADER-7", layer=Layer.LIVE, seconds=120)
+@case("C-03", "APPEND-2", "COMMIT-1", "COMMIT-3", "LEADER-7", layer=Layer.LIVE, seconds=120)
 async def killed_follower_catches_up(stage: Stage) -> None:
     """A follower that was killed catches up after its restart, to the same state as the others.
 
