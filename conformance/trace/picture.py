@@ -30,6 +30,8 @@ _CHARACTER: Final = 6.3
 """How wide a letter of a label is, about."""
 _LANES: Final = {1: 320, 2: 320, 3: 270, 4: 240, 5: 215, 6: 195, 7: 180}
 """How far the nodes' lines are apart, by their number."""
+_OVERHANG: Final = 40
+"""How far a band reaches beyond the lines of the nodes it is about."""
 
 
 def svg(
@@ -216,8 +218,8 @@ class _Drawing:
         left, right = min(places), max(places)
         lasted = row.end - row.time
         text = f"{row.text}, {lasted:.1f} s" if lasted >= 0.05 else row.text
-        fitted = self._fit(text, max(1.0, (right - left) / self._lane))
-        half = max((right - left) / 2 + 40, len(fitted) * _CHARACTER / 2 + 16)
+        fitted = self._fit(text, max(1.0, (right - left) / self._lane), -2 * _OVERHANG)
+        half = max((right - left) / 2 + _OVERHANG, len(fitted) * _CHARACTER / 2 + 16)
         middle = max((left + right) / 2, _GUTTER + half)
         yield _rect("band", middle - half, y - 11, 2 * half, 22, 11)
         yield _text("label middle quiet inband", middle, y + 4, fitted)

@@ -170,6 +170,8 @@ class _Teller:
     def _learn(self, arrow: Arrow, message: Message, source: str) -> Turn | None:
         """Puts what the message says of its sender into the arrow; tells the turn that comes before it."""
         kind, term = message.kind, message.get("term")
+        if not self._is_marked and self.nodes[source].role == "down":
+            self._turn(arrow, source, "absent")  # it is there again; as what, it has yet to say
         if kind == "PEER_LIST.hello" and message.get("member") is not False:
             self.members.add(source)
         if term is None or source == "?":
