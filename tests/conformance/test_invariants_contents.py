@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from conformance.trace.invariants import EACH_MAX, Checker, elections, logs, reign, scene
+from conformance.trace.invariants import (
+    EACH_MAX,
+    Checker,
+    contents,
+    elections,
+    logs,
+    memory,
+    promises,
+    reign,
+    scene,
+    story,
+)
 from conformance.trace.invariants.reign import Run, Terms
 from conformance.trace.record import Sent
 from conformance.wire.frame import Frame
-from conformance.wire.message import encode, message
+from conformance.wire.message import Server, encode, message
 from tests.conformance.script import Script
 
 
@@ -192,6 +204,28 @@ def test_a_long_trace_takes_the_memory_of_a_short_one(monkeypatch: pytest.Monkey
     assert checker.violations == []
 
 
+def test_disks_that_are_made_anew_again_and_again_do_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is forgotten of a server proves nothing any more, and nothing false follows from it."""
+    for module in (story, promises, contents, memory):
+        monkeypatch.setattr(module, "SERVERS_MAX", 6)
+    monkeypatch.setattr(contents, "STATES_MAX", 6)
+    checker, script = Checker(), formed()
+    for term in range(2, 40):
+        script.nodes["n3"].server = Server("n3", bytes([100 + term]) * 16)
+        script.restart("n3")
+        script.elect("n1", term, "n2", last=(10 * term, term - 1))
+        script.replicate("n1", term, (10 * term, term - 1), [term] * 10, "n2", "n3", commit=1)
+        script.snapshot("n1", "n3", term, (10 * term + 10, term))
+    for record in script.records:
+        checker.feed(record)
+    assert checker.violations == []
+    gc.collect()
+    kept = Counter(type(thing).__qualname__ for thing in gc.get_objects())
+    assert [kept[name] for name in ("Known", "_Past", "_Promise")] == [6, 6, 6]
+
+
 def test_connections_whose_ends_were_not_seen_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The silent ones first: what is said on the others is judged as before."""
     monkeypatch.setattr(scene, "CONNECTIONS_MAX", 20)
@@ -205,6 +239,7 @@ def test_connections_whose_ends_were_not_seen_are_forgotten(monkeypatch: pytest.
     script.ask_vote("n2", "n3", 4, (1, 1))
     for record in script.records:
         checker.feed(record)
+    gc.collect()
     held = [thing for thing in gc.get_objects() if type(thing).__qualname__ == "_Connection"]
     assert (len(held), [each.invariant for each in checker.violations]) == (20, ["W3"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from conformance.trace.invariants.memory import SERVERS_MAX, STATES_MAX, trim
 from conformance.trace.invariants.scene import CLIENT, SUITE, UNDER_TEST
 from conformance.trace.invariants.violation import Violation
 from conformance.wire.frame import FrameError, FrameReader
@@ -36,11 +37,13 @@ class SameStates:
         if said.speaker.server is None:
             return
         self._latest[said.speaker.node] = said.speaker
+        trim(self._latest, SERVERS_MAX)
         cluster = self._story.cluster_of(said.speaker)
         if said.kind != "INSTALL_SNAPSHOT_REQ" or cluster is None or not self._story.is_honest(cluster):
             return
         index, term = said.message["last_included_index"], said.message["last_included_term"]
         first = self._ends.setdefault((cluster, index), (term, said.index, said.speaker.node))
+        trim(self._ends, STATES_MAX)
         if first[0] == term:
             return
         text = (
@@ -64,6 +67,7 @@ class SameStates:
             return
         applied, digest = int(found[1]), found[2]
         first = self._states.setdefault((cluster, applied), (digest, index, mark.node))
+        trim(self._states, STATES_MAX)
         if first[0] == digest:
             return
         text = (

@@ -181,6 +181,7 @@ class RisingTerm:
         if said.speaker.server is None:
             return
         past = self._pasts.setdefault(said.speaker.key, _Past())
+        memory.trim(self._pasts, memory.SERVERS_MAX)
         floor = self._floor(past, said)
         if said.is_judged and said.term < floor[0]:
             text = (

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conformance.trace.invariants.memory import SERVERS_MAX, trim
 from conformance.trace.invariants.reign import Position, runs_of
 from conformance.trace.invariants.scene import UNDER_TEST
 from conformance.trace.invariants.story import acknowledged
@@ -55,6 +56,8 @@ class Promises:
         if said.speaker.server is None or said.hearer.server is None:
             return
         boots = self._boots.setdefault(said.speaker.key, [])
+        if trim(self._boots, SERVERS_MAX) | trim(self._kept, SERVERS_MAX) | trim(self._changed, SERVERS_MAX):
+            self._story.scene.complete = False  # what may have changed a log is not all known any more
         if said.speaker.boot not in boots:
             boots.append(said.speaker.boot)
         if said.speaker.role == UNDER_TEST and self._story.scene.sees_all:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conformance.trace.invariants.memory import SERVERS_MAX, trim
 from conformance.trace.invariants.reign import Position, Reigns, Run, runs_of
 from conformance.wire.message import PayloadError, decode_configuration
 
@@ -83,6 +84,11 @@ class Story:
 
     def hear(self, said: Said) -> None:
         """Takes the next message."""
+        self._hear(said)
+        if trim(self.known, SERVERS_MAX) | trim(self._lists, SERVERS_MAX) | trim(self._by_id, SERVERS_MAX):
+            self.scene.complete = False  # who knew of a commit is not all known any more
+
+    def _hear(self, said: Said) -> None:
         self.reign = self.contradiction = None
         self.is_news = False
         if said.speaker.server is None or said.hearer.server is None:
