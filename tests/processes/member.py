@@ -1,12 +1,14 @@
 """One member of the cluster that `test_kill` kills: appends commands while it leads, and keeps a journal.
 
 Standard output: `READY address`, then `ACK id` for each command that `append_command` said True to. On standard
-input, `dump` is answered with `STATE [ids]` once everything committed is applied; its end ends the member.
+input, `dump` is answered with `STATE [ids]` once everything committed before is applied; its end ends the
+member.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -17,6 +19,7 @@ from casty import CommitUncertainError, DistributedActorSystem, StorageError
 from casty.cluster.replication import index_being_applied
 
 LANES = 16
+MARK = "the end"
 
 
 class State:
@@ -56,12 +59,15 @@ async def lead(system: DistributedActorSystem, lane: int) -> None:
             return
 
 
-async def settled(system: DistributedActorSystem) -> None:
-    """Returns when what is committed as far as this node knows has been applied, twice in a row."""
-    seen = -1
-    while seen != system.commit_index or system.last_applied < seen or seen == 0:
-        seen = system.commit_index
-        await asyncio.sleep(0.3)
+async def settled(system: DistributedActorSystem, state: State) -> list[str]:
+    """The ids of all commands before a mark that whoever leads appends, once that is applied here, too."""
+    while MARK not in state.ids:
+        if system.is_leader:
+            with contextlib.suppress(CommitUncertainError):
+                await system.append_command({"id": MARK})
+        else:
+            await asyncio.sleep(0.01)
+    return [id for id in state.ids if id != MARK]  # a new leader may have appended another
 
 
 async def main(node_id: str, folder: Path, seed: str, *, loads: bool) -> None:
@@ -85,8 +91,7 @@ async def main(node_id: str, folder: Path, seed: str, *, loads: bool) -> None:
         loop = asyncio.get_running_loop()
         while await loop.run_in_executor(None, sys.stdin.readline):
             await system.wait_ready()
-            await settled(system)
-            print("STATE", json.dumps(state.ids), flush=True)
+            print("STATE", json.dumps(await settled(system, state)), flush=True)
         for lane in lanes:
             lane.cancel()
 
