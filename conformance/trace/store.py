@@ -53,7 +53,7 @@ class Header:
             fields: Any = json.loads(line)
             version = fields["casty-trace"]
         except (ValueError, TypeError, KeyError, RecursionError):
-            raise ValueError(f'expected {{"casty-trace": {VERSION}, …}}, got {line[:60]!r}') from None
+            raise ValueError(f'{line[:60]!r}; expected {{"casty-trace": {VERSION}, …}}') from None
         if version != VERSION:
             raise ValueError(f"a trace of version {version!r}; this reader knows {VERSION}")
         began = fields.get("began")

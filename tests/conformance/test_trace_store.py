@@ -191,7 +191,7 @@ def test_a_file_that_is_no_trace_says_so(line: str, reason: str, tmp_path: Path)
 
 def test_an_empty_file_is_no_trace(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    with pytest.raises(TraceError, match="line 1: expected"):
+    with pytest.raises(TraceError, match="line 1: ''; expected"):
         read_header(tmp_path / "empty")
 
 

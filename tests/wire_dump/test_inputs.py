@@ -113,6 +113,24 @@ def test_a_trace_is_read_to_its_torn_end(tmp_path: Path) -> None:
     assert "'sung'" in wrong.got
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected", "got"),
+    [
+        (Kind.PCAP, "a pcap file, which begins with a1b2c3d4 or a1b23c4d", "afa54265"),
+        (Kind.PCAPNG, "a pcapng file, which begins with 0a0d0d0a", "afa54265"),
+        (Kind.TRACE, "the first line of a trace", "byte af, which is no UTF-8, in column 1"),
+        (Kind.HEX, "pairs of hex digits", "in line 1, column 1"),
+        (Kind.RAW, "a whole frame", "13, then the end"),
+    ],
+)
+def test_what_is_not_of_the_kind_that_it_is_said_to_be(kind: Kind, expected: str, got: str) -> None:
+    """`--input pcap` for what is none ends with what it is, and no traceback."""
+    data = b"\xaf\xa5Be\x87\xb6w\x196\xb6\xbf\xc2\n"
+    [trouble] = troubles(source_of(Input(io.BytesIO(data)), kind=kind).events)
+    assert trouble.expected == expected and got in trouble.got
+    assert troubles(source_of(Input(io.BytesIO(data[:3])), kind=kind).events)
+
+
 def test_a_trace_whose_connections_nobody_opened_does_not_fill_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

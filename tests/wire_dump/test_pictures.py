@@ -138,7 +138,12 @@ def test_captures_without_marks_show_who_fell_silent() -> None:
     assert turns(records) == [("n1", "leader of term 2"), ("n1", "ended all its connections")]
     peers = Sent(0.4, 2, "n1", "n2", frame("PEER_LIST.peers", "n1", peers=[]))
     story = tell([*records, Opened(0.3, 2, "n1", "n2", None), peers, replace(sent, time=0.5, connection=2)])
-    assert [row.roles["n1"] for row in story.rows if "n1" in row.roles] == ["leader", "down", "absent", "leader"]
+    assert [row.roles["n1"] for row in story.rows if "n1" in row.roles] == [
+        "leader",
+        "down",
+        "absent",
+        "leader",
+    ]
 
 
 def test_the_command_writes_both_forms(tmp_path: Path) -> None:

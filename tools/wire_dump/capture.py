@@ -52,10 +52,13 @@ _ORDERS: Final = {
 def read_pcap(file: Input) -> Iterator[Packet | Damage]:
     """The packets in the order of the file; at damage, what it is, as the last item."""
     head = file.read(24)
-    order, tick = _ORDERS[head[:4]]
+    if len(head) >= 4 and head[:4] not in _ORDERS:
+        yield Damage(0, "a pcap file, which begins with a1b2c3d4 or a1b23c4d", head[:4].hex(), head, 0, 4)
+        return
     if len(head) < 24:
         yield cut_off(0, head, 24, "the header of a pcap file")
         return
+    order, tick = _ORDERS[head[:4]]
     link = struct.unpack(order + "I", head[20:24])[0] & 0x0FFFFFFF
     unpack = struct.Struct(order + "IIII").unpack
     while header := file.read(16):

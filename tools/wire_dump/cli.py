@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"wire-dump: {error}", file=sys.stderr)
         return line.EXIT_USAGE
     except OSError as error:
-        print(f"wire-dump: {error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"wire-dump: {where}{error.strerror or error}", file=sys.stderr)
         return line.EXIT_IO
     except KeyboardInterrupt:
         return line.EXIT_INTERRUPTED

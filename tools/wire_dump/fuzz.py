@@ -73,9 +73,7 @@ def read(rng: random.Random, data: bytes) -> int:
 
 
 def _read(rng: random.Random, data: bytes) -> int:
-    kind = rng.choice(tuple(Kind)) if rng.random() < 0.03 and data[:4] not in _MAGIC else None
-    if kind in (Kind.PCAP, Kind.PCAPNG):
-        kind = None  # their readers rely on the first four bytes
+    kind = rng.choice(tuple(Kind)) if rng.random() < 0.03 else None
     names = {rng.choice(("10.0.0.1:8001", "8001")): "n7"} if rng.random() < 0.1 else None
     source = source_of(Input(io.BytesIO(data)), kind=kind, resync=rng.random() < 0.3, names=names)
     events: list[Event] = list(source.events)
@@ -116,9 +114,6 @@ def _lower_limits() -> Generator[None]:
     finally:
         for (module, name, _), value in zip(_LOW, before, strict=True):
             setattr(module, name, value)
-
-
-_MAGIC: Final = (b"\xa1\xb2\xc3\xd4",)
 
 
 def _read_further(rng: random.Random, events: list[Event]) -> None:

@@ -68,6 +68,8 @@ class _Reader:
         if head[:4] == b"\x0a\x0d\x0d\x0a":
             self._section(at, head)
             return
+        if not at:
+            raise _Damaged(Damage(0, "a pcapng file, which begins with 0a0d0d0a", head[:4].hex(), head, 0, 4))
         kind, size = struct.unpack(self._order + "II", head)
         kept = kind in _KEPT
         if size < 12 or (kept and size > PACKET_BYTES_MAX):

@@ -106,5 +106,5 @@ def _listed(events: Iterable[Event]) -> Iterator[str]:
     yield f"{'conn':>5} {'began':>11}  {'dialler':>21} → {'listener':<21} {'frames':>9} {'bytes':>12}  ended"
     for number, one in sorted(found.items()):
         ends = f"{one.dialler:>21} → {one.listener:<21}"
-        trouble = f", {one.troubles} troubles" if one.troubles else ""
+        trouble = f", {one.troubles} trouble{'s' * (one.troubles > 1)}" if one.troubles else ""
         yield f"{number:>5} {one.began:11.6f}  {ends} {one.frames:>9,} {one.bytes:>12,}  {one.ended}{trouble}"

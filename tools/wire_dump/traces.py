@@ -46,7 +46,7 @@ def from_trace(data: Input, resync: bool, clock: Clock) -> Iterator[Event]:
             record = from_line(text)
         except ValueError as error:
             at, following = data.offset - len(line), "the rest of the trace is not read"
-            expected = f"a record in line {number}"
+            expected = f"a record in line {number}" if number > 1 else "the first line of a trace"
             yield Trouble(time, 0, None, None, at, expected, str(error), line[:EXCERPT_BYTES], next=following)
             return
         time = record.time
@@ -57,7 +57,12 @@ def _text_of(line: bytes) -> str:
     if not line.endswith(b"\n"):
         longer = len(line) >= TRACE_LINE_BYTES_MAX
         raise ValueError(f"more than {len(line):,} bytes" if longer else "the file ends within the line")
-    return line.decode()
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {line[error.start]:02x}, which is no UTF-8, in column {error.start + 1}"
+        ) from None
 
 
 class Converter:
