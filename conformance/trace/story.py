@@ -208,8 +208,8 @@ class _Teller:
             self.nodes[node].role = role
 
     def _marked(self, record: Marked) -> Iterator[_Told]:
-        self._is_marked = True
         node, event = record.node, record.event
+        self._is_marked |= event in _TURNS
         if event == "scripted" and node is not None:
             self._known(node)
             return

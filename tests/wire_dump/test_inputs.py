@@ -19,11 +19,13 @@ from tests.wire_dump.samples import ROOT, heartbeat, hello, vectors, wire_of
 from wire_dump import traces
 from wire_dump.events import Seen
 from wire_dump.input import Input, Kind, kind_of
-from wire_dump.naming import NamesError, parse_names
+from wire_dump.naming import Names, NamesError, Naming, parse_names
 from wire_dump.sources import SourceError, open_source, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wire_dump.events import Event
 
 SAID = hello("n1") + heartbeat("n1", 1)
 DUMPS = {
@@ -194,3 +196,21 @@ def test_standard_input_is_an_input_like_any_other() -> None:
     )
     assert done.stdout.decode() == "PEER_LIST\t\nAPPEND_ENTRIES_REQ\t1\n"
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_node_that_refuses_is_called_by_its_name() -> None:
+    """Once its hello was heard; what is about no node stays so."""
+    naming = Naming(Names())
+    reader = FrameReader()
+    reader.feed(hello("n2"))
+    said = reader.next_frame()
+    assert said is not None
+    told: list[Event] = [
+        Opened(0.0, 1, "10.0.0.1:5", "10.0.0.2:8001", None),
+        Seen(0.1, 1, "10.0.0.2:8001", None, said, 0),
+        Marked(0.2, "10.0.0.2:8001", "refused", ""),
+        Marked(0.3, "10.0.0.9:1", "refused", ""),
+        Marked(0.4, None, "live", ""),
+    ]
+    found = [event for each in told for event in naming.push(event=each)] + list(naming.flush())
+    assert [event.node for event in found if isinstance(event, Marked)] == ["n2", "10.0.0.9:1", None]

@@ -136,6 +136,8 @@ def test_captures_without_marks_show_who_fell_silent() -> None:
     sent = Sent(0.1, 1, "n1", "n2", frame("APPEND_ENTRIES_REQ", "n1", **beat))
     records: list[Record] = [Opened(0.0, 1, "n1", "n2", None), sent, Closed(0.2, 1, "n1", "reset")]
     assert turns(records) == [("n1", "leader of term 2"), ("n1", "ended all its connections")]
+    live = Marked(0.0, None, "live", "what was before, nobody saw")
+    assert turns([live, *records])[-1] == ("n1", "ended all its connections")
     peers = Sent(0.4, 2, "n1", "n2", frame("PEER_LIST.peers", "n1", peers=[]))
     story = tell([*records, Opened(0.3, 2, "n1", "n2", None), peers, replace(sent, time=0.5, connection=2)])
     assert [row.roles["n1"] for row in story.rows if "n1" in row.roles] == [

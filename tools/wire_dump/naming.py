@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
 from conformance._protocol import FRAME_NAMES, PEER_LIST
-from conformance.trace.record import Closed, Opened
+from conformance.trace.record import Closed, Marked, Opened
 from conformance.wire.problem import PayloadError
 from wire_dump.events import Seen, Trouble
 from wire_dump.mistakes import UsageError
@@ -153,5 +153,5 @@ def _with_names(event: Event, names: Names) -> Event:
             return Opened(time, connection, name(connection, dialler), name(connection, listener) or "", lane)
         case Closed(time, connection, source, how):
             return Closed(time, connection, name(connection, source), how)
-        case _:
-            return event
+        case Marked(time, node, mark, text):
+            return Marked(time, name(0, node), mark, text)
