@@ -22,6 +22,7 @@ CHAIN: Final = 3
 """So many headers in a row."""
 HEAD_BYTES: Final = 7
 CANDIDATES_MAX: Final = 256
+_TYPE: Final = re.compile(b"[" + re.escape(bytes(FRAME_NAMES)) + b"]")
 _NODE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]+")
 _WITH_FIELDS: Final = frozenset(shape.partition(".")[0] for shape in SHAPES)
 
@@ -115,7 +116,8 @@ class Search:
 
         Stops at a header of which more has to arrive, unless `is_whole` says that no more will.
         """
-        while self._scanned < len(self._data):
+        while (type := _TYPE.search(self._data, self._scanned)) is not None:
+            self._scanned = type.start()
             size = frame_size(self._data, self._scanned, self._limit)
             if size == 0 and not is_whole:
                 return None
@@ -124,6 +126,7 @@ class Search:
                 if found is not None:
                     return found
             self._scanned += 1
+        self._scanned = len(self._data)
         return None
 
     def _follow(self, begin: int, next: int, headers: int, still: list[tuple[int, int, int]]) -> int | None:
