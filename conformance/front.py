@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
 
-from conformance.plugin import CATALOGUE_FILE, INTERRUPTED, WORKER_SUFFIX, outcome_of
+from conformance.plugin import CATALOGUE_FILE, WORKER_SUFFIX, outcome_of
 from conformance.verdict import Outcome, State
 from conformance.warden import Warden
 
@@ -159,7 +159,7 @@ def _interruptible() -> Generator[None, None, None]:
     def interrupt(*_: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    # A shell's background ignores SIGINT; only with Python's own handler does a loop have its tidy way to end.
+    # In a shell's background SIGINT is ignored, and the others could not be passed on as one.
     handlers: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: interrupt,
@@ -205,7 +205,6 @@ class _Listener:
 
     def pytest_keyboard_interrupt(self) -> None:
         """The workers begin nothing more and end what they play."""
-        (self._work / INTERRUPTED).touch()
         for file in self._work.glob(f"*{WORKER_SUFFIX}"):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(file.stem), signal.SIGINT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from conformance import interruption
 from conformance.case import Case, Layer, load
 from conformance.report.text import failure
 from conformance.runner import perform
@@ -18,14 +18,12 @@ from conformance.settings import Settings
 from conformance.verdict import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 PROPERTY: Final = "conformance"
 """The user property in which an outcome travels from a worker to the front."""
 WORKER_SUFFIX: Final = ".worker"
 """Of the files, next to the settings, that are called by the workers' process ids."""
-INTERRUPTED: Final = "interrupted"
-"""The file next to the settings that says that no more cases are to begin."""
 CATALOGUE_FILE: Final = Path(__file__).with_name("case.py")
 """What the front gives pytest to collect: it stands for all cases."""
 
@@ -47,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_SETTINGS] = Settings.read(Path(path))
         if hasattr(config, "workerinput"):
             os.setpgid(0, 0)  # the terminal's SIGINT is for the front, which passes it on, once
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # between cases the front's word is enough
+            signal.signal(signal.SIGINT, interruption.note)
             Path(path).with_name(f"{os.getpid()}{WORKER_SUFFIX}").touch()
 
 
@@ -93,8 +91,7 @@ class CaseItem(pytest.Item):
 
     def runtest(self) -> None:
         """Plays the case; raises what makes pytest see it as failed or skipped."""
-        with _interruptible(self.config):
-            self.outcome = outcome = perform(self.case, self.config.stash[_SETTINGS], self.repeat)
+        self.outcome = outcome = perform(self.case, self.config.stash[_SETTINGS], self.repeat)
         self.user_properties.append((PROPERTY, json.dumps(outcome.as_dict())))
         if outcome.state in _SKIPPED:
             pytest.skip(f"{outcome.state}: {outcome.reason}")
@@ -110,22 +107,6 @@ class CaseItem(pytest.Item):
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it is, and what it is called."""
         return self.path, None, f"{self.case.id} {self.case.title}"
-
-
-@contextlib.contextmanager
-def _interruptible(config: pytest.Config) -> Generator[None, None, None]:
-    """While a worker plays, SIGINT ends the play, also where the suite was started with that signal ignored,
-    as a shell does in the background."""
-    if not hasattr(config, "workerinput"):
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        if Path(str(config.getoption("--conformance-settings"))).with_name(INTERRUPTED).exists():
-            raise KeyboardInterrupt
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class NotPassed(Exception):

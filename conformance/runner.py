@@ -11,7 +11,7 @@ import traceback
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from conformance import artifacts, warden
+from conformance import artifacts, interruption, warden
 from conformance.case import Level
 from conformance.node.means import missing
 from conformance.stage import Stage
@@ -51,7 +51,7 @@ def perform(case: Case, settings: Settings, repeat: int = 0) -> Outcome:
     folder.mkdir(parents=True)
     artifacts.begin(folder, case, settings, repeat)
     with contextlib.closing(Trace(folder / "wire.jsonl")) as trace, _marked(outcome) as mark:
-        asyncio.run(_play(case, settings, folder, outcome, trace, mark))
+        interruption.run(_play(case, settings, folder, outcome, trace, mark))
         outcome.seconds = time.monotonic() - began
         _judge(case, settings, outcome)
         if settings.keep or outcome.state.has_evidence:
