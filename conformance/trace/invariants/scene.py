@@ -9,8 +9,9 @@ written in."""
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from conformance.trace.invariants.memory import trim
 from conformance.trace.record import Closed, Marked, Opened, Raw, Sent
@@ -19,6 +20,7 @@ from conformance.wire.reading import examine
 
 if TYPE_CHECKING:
     from conformance.trace.record import Record
+    from conformance.wire.frame import Frame
     from conformance.wire.message import PayloadError
 
 REQUESTS = ("VOTE_REQUEST", "PRE_VOTE_REQUEST", "APPEND_ENTRIES_REQ", "INSTALL_SNAPSHOT_REQ")
@@ -72,7 +74,8 @@ class Said:
     is_lost: bool = False
     """It surely never arrives"""
     asked: Said | None = None
-    """Of a response: the request it answers; where it came twice, the first"""
+    """Of a response: the request it answers, of whose entries only their number is known; where it came twice,
+    the first"""
     is_forged: bool = False
     """A response to nothing that was asked on its connection"""
 
@@ -91,10 +94,26 @@ class Said:
         return self.speaker.role == UNDER_TEST and self.speaker.server is not None
 
 
+class _Question(NamedTuple):
+    """A request as far as answers need it: of a log's entries and a snapshot's bytes, how many there are."""
+
+    said: Said
+    digest: bytes
+
+    @classmethod
+    def of(cls, said: Said, frame: Frame) -> Self:
+        fields = said.message.fields
+        large = {name: range(len(fields[name])) for name in ("entries", "data") if name in fields}
+        kept = replace(said.message, fields={**fields, **large}) if large else said.message
+        return cls(replace(said, message=kept), blake2b(frame.payload, digest_size=16).digest())
+
+
 @dataclass(slots=True)
 class _Connection:
     parties: dict[str, Party] = field(default_factory=dict[str, Party])
-    requests: dict[tuple[str, int], Said | None] = field(default_factory=dict[tuple[str, int], "Said | None"])
+    requests: dict[tuple[str, int], _Question | None] = field(
+        default_factory=dict[tuple[str, int], "_Question | None"]
+    )
     """By kind and seq; None where two requests that differ had the same"""
     is_forgetful: bool = False
     """Some request is not remembered, or arrived as another"""
@@ -177,7 +196,8 @@ class Scene:
     ) -> Said:
         """Remembers requests, and finds the one that a response answers."""
         lost, seq = _suffered(record, "dropped", "blackholed"), said["seq"]
-        asked = connection.requests.get((ANSWERS[said.kind], seq)) if said.kind in ANSWERS else None
+        question = connection.requests.get((ANSWERS[said.kind], seq)) if said.kind in ANSWERS else None
+        asked = question.said if question is not None else None
         forged = said.kind in ANSWERS and asked is None and not connection.is_forgetful
         found = Said(
             index, record.time, record.connection, speaker, hearer, said, lost, asked, forged and self.complete
@@ -186,8 +206,9 @@ class Scene:
             if _suffered(record, "corrupted"):
                 connection.is_forgetful = True
             else:
-                first = connection.requests.setdefault((said.kind, seq), found)
-                if first is None or first.message.fields != said.fields:
+                new = _Question.of(found, record.frame)
+                first = connection.requests.setdefault((said.kind, seq), new)
+                if first is None or first.digest != new.digest:
                     connection.requests[said.kind, seq] = None
                     connection.is_forgetful = True
             connection.is_forgetful |= trim(connection.requests, REQUESTS_OPEN_MAX)
