@@ -1,7 +1,8 @@
 """SIGINT while a case is played: the end of the play, and never an exception in the midst of something else.
 
-Python's own handler raises KeyboardInterrupt wherever the program is: where a loop is being closed, or an object
-ends, it is lost or leaves something open. Here it is noted, cancels the play, and is raised when all is tidy.
+Python's own handler raises KeyboardInterrupt wherever the program is: where a loop is being closed, or an
+object ends, it is lost or leaves something open. Here it is noted, cancels the play, and is raised when all is
+tidy.
 """
 
 from __future__ import annotations
