@@ -174,7 +174,9 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 def _bound(family: int, place: tuple[Any, ...]) -> socket.socket:
     where = Address(str(place[0]), int(place[1]))
     try:
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # Without the protocol's number asyncio leaves Nagle's algorithm on in what this socket accepts, and an
+        # answer that follows another waits until that one is acknowledged (spec PEER-10).
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise _cannot_listen(where, error) from None
     try:

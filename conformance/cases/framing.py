@@ -308,6 +308,35 @@ async def what_it_sends_is_canonical(stage: Stage) -> None:
             raise Unmet(f"{canonical.encode().hex()}", f"{frame.encode().hex()}", frame=frame)
 
 
+@case("F-26", "PEER-10", level=Level.STRICT, harm=Harm.LIVENESS, tools=("quickack",), tags=("timing",))
+async def answers_wait_for_no_acknowledgement(stage: Stage) -> None:
+    """A short answer leaves at once, although the one before it has not been acknowledged.
+
+    given: n1, alone, and a client whose TCP acknowledges as late as it may
+    when: up to ten times the client asks $echo, and $sleep for 5 ms, in one segment
+    expect: once, at the least, the second answer follows the first within 30 ms
+    why: with Nagle's algorithm it follows after 40 ms; so does every commit behind an acknowledgement
+    """
+    troupe = await stage.troupe()
+    client = await troupe.client()
+    gaps: list[float] = []
+    for _ in range(10):
+        client.line.put_off_acknowledgements()
+        first, second = client.next_id(), client.next_id()
+        client.line.send(
+            message("ASK_REQ", "$echo", id=first, message=0),
+            message("ASK_REQ", "$sleep", id=second, message=0.005),
+        )
+        await client.line.hear("ASK_RES", id=first)
+        began = stage.trace.now()
+        await client.line.hear("ASK_RES", id=second)
+        gaps.append(stage.trace.now() - began)
+        if gaps[-1] < 0.03:  # not scaled: the 40 ms are a constant of the system
+            return
+    shown = ", ".join(f"{gap * 1000:.0f}" for gap in gaps)
+    raise Unmet("the second answer within 30 ms of the first, once in ten times", f"after {shown} ms")
+
+
 async def _said(stage: Stage) -> list[Frame]:
     """Frames of many types that a node under test wrote, in a short life as a leader."""
     troupe = await stage.troupe(eager=True)

@@ -4,6 +4,7 @@ reason."""
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 from functools import cache
@@ -48,6 +49,12 @@ def _proc() -> str:
 
 
 @cache
+def _quickack() -> str:
+    """A say in when TCP acknowledges."""
+    return "" if hasattr(socket, "TCP_QUICKACK") else "TCP_QUICKACK, an option of Linux, is missing"
+
+
+@cache
 def _prlimit() -> str:
     """Limits for one process."""
     return "" if shutil.which("prlimit") is not None else "prlimit is not installed"
@@ -71,6 +78,7 @@ _MEANS: Final[dict[str, Callable[[], str]]] = {
     "tmpfs": _tmpfs,
     "proc": _proc,
     "prlimit": _prlimit,
+    "quickack": _quickack,
 }
 TOOLS: Final = frozenset(_MEANS)
 """The names a case may put into `tools`."""

@@ -245,6 +245,10 @@ class Line:
             raise Unmet(expected, f"{self.inbox.name} still open after {bound:.1f} s") from None
         return self.closed_how
 
+    def put_off_acknowledgements(self) -> None:
+        """Lets TCP acknowledge what comes as late as it may, until something is sent: some 40 ms, on Linux."""
+        self._writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+
     def finish(self) -> None:
         """Says that nothing more will be sent (FIN), and goes on reading."""
         with contextlib.suppress(OSError, RuntimeError):

@@ -92,6 +92,16 @@ def _no_link() -> Link:
     raise AssertionError("nobody connects")
 
 
+async def test_neither_end_of_a_connection_holds_back_what_is_small() -> None:
+    """PEER-10: an answer never waits until the one before it is acknowledged."""
+    async with client(node_id="a") as a, client(a, node_id="b") as b:
+        await until(lambda: a.links.all() and b.links.all())
+        for link in (*a.links.all(), *b.links.all()):
+            assert link._transport is not None
+            end = link._transport.get_extra_info("socket")
+            assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), link
+
+
 async def test_a_host_without_a_name_is_said_to_be_none() -> None:
     """The port is in the text, too."""
     with pytest.raises(OSError, match=r"cannot listen on a{70}:0: no name of a host: "):
