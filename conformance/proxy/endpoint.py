@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -67,7 +68,8 @@ class Endpoint(asyncio.Protocol):
             self.reset()
         elif self._transport is not None and self.is_open and not self._has_finished:
             self._has_finished = True
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # a RST has come that the loop has not read yet
+                self._transport.write_eof()
 
     def reset(self) -> None:
         """Ends both directions at once with a RST. The owner hears no end of it, only that it is lost."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from typing import TYPE_CHECKING, cast
+import struct
+from typing import cast
 
 from conformance.proxy.endpoint import Endpoint
 from tests.support import run
-
-if TYPE_CHECKING:
-    import asyncio
 
 
 class Log:
@@ -66,6 +65,24 @@ def test_what_arrived_before_a_write_failed_is_still_read() -> None:
             endpoint.connection_lost(BrokenPipeError())
         assert log.told == ["open", b"what was wrong", "reset", "lost"]
         assert (endpoint.is_lost, endpoint.is_open, endpoint.gone.is_set()) == (True, False, True)
+
+    run(main())
+
+
+def test_the_end_of_a_connection_that_was_reset_meanwhile_is_no_mistake() -> None:
+    async def main() -> None:
+        log = Log()
+        endpoint = Endpoint(log)
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            await loop.create_connection(lambda: endpoint, *server.getsockname())
+            theirs, _ = server.accept()
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            theirs.close()
+            endpoint.end("fin")  # before the loop has seen the RST
+            await endpoint.gone.wait()
+        assert log.told[0] == "open"
+        assert log.told[-1] == "lost"
 
     run(main())
 
