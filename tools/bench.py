@@ -308,10 +308,10 @@ class Child:
         await self._process.wait()
 
 
-async def started(role: str, *arguments: str) -> Child:
+async def started(role: str, *arguments: str, script: str = __file__) -> Child:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        __file__,
+        script,
         role,
         *arguments,
         stdin=asyncio.subprocess.PIPE,

@@ -310,18 +310,18 @@ class PeerMixin(ClusterNode):
 
     def _send(self, messages: Iterable[Outgoing]) -> None:
         """Sends requests on our connection to their node, replies on the one their request came on (PEER-6)."""
-        links: dict[Link, None] = {}
+        frames: dict[Link, list[bytes]] = {}
         for to, message, via in messages:
             link = via if isinstance(via, Link) else self.links.to(to.node_id, "raft")
             if link is None or not link.is_open or link.server != to or link.is_congested:
                 continue  # Raft tolerates loss, and asks again
             if isinstance(message, Refusal):
-                link.send(self.wire.encode(ErrorFrame(message.code, message.rule, message.text)))
+                frame = self.wire.encode(ErrorFrame(message.code, message.rule, message.text))
             else:
-                link.send(self.wire.encode_raft(self.identity.node_id, message))
-            links[link] = None
-        for link in links:
-            link.flush()
+                frame = self.wire.encode_raft(self.identity.node_id, message)
+            frames.setdefault(link, []).append(frame)
+        for link, joined in frames.items():
+            link.send(b"".join(joined), at_once=True)
 
 
 def _shown(said: ErrorFrame) -> str:
