@@ -8,8 +8,9 @@ from typing import Any
 
 from casty.actor import Envelope
 
-BATCH_SIZE = 64
-"""The messages that an actor handles before it lets the loop turn, so that others have their share."""
+BATCH_SIZE = 128
+"""The messages that an actor handles before it lets the loop turn, so that others have their share. Half as
+many cost small ones a tenth of their speed."""
 
 ASKS_MAX = 256
 """The asks that are answered without a turn of the loop before there is one: about a millisecond's worth."""
