@@ -30,7 +30,9 @@ type CreateSnapshot = Callable[[], bytes | bytearray | Awaitable[bytes | bytearr
 type RestoreSnapshot = Callable[[bytes], object]
 
 YIELD_EVERY = 64
-"""Commands applied before others may run: callbacks that never wait must not hold the loop."""
+YIELD_SECONDS = 0.005
+"""Commands applied, and time spent on them, before others may run: callbacks that never wait must not hold the
+loop."""
 
 
 class Machine:
@@ -63,6 +65,9 @@ class Machine:
         self._saving: asyncio.Task[bool] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._ended: CastyError | None = None
+        self._in_a_row = 0
+        """Entries gone through since others could last run."""
+        self._yield_at = 0.0
 
     # ----------------------------------------------------------------------------------- what others call
 
@@ -121,6 +126,7 @@ class Machine:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
                     self._wake = None
+                    self._others_ran()
                 if self._snapshot_is_due():
                     self.create_snapshot().add_done_callback(_log_failure)
                 if self._wanted is not None:
@@ -151,8 +157,18 @@ class Machine:
                         await self._apply_one(index, entry, tickets.get(index))
                     if self._ended is None:
                         self.last_applied = index
-                    if place % YIELD_EVERY == YIELD_EVERY - 1:
-                        await asyncio.sleep(0)
+                    await self._let_others_run()
+
+    async def _let_others_run(self) -> None:
+        """When it is time, whether the commands came together or one by one."""
+        self._in_a_row += 1
+        if self._in_a_row >= YIELD_EVERY or asyncio.get_running_loop().time() >= self._yield_at:
+            await asyncio.sleep(0)
+            self._others_ran()
+
+    def _others_ran(self) -> None:
+        self._in_a_row = 0
+        self._yield_at = asyncio.get_running_loop().time() + YIELD_SECONDS
 
     async def _apply_one(self, index: Index, entry: Entry, ticket: object | None) -> None:
         assert self._apply is not None, "entries are applied only once there is a callback"

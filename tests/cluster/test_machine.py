@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,6 +136,31 @@ async def test_many_commands_do_not_hold_the_loop() -> None:
             turns.append(b.machine.last_applied)
             await asyncio.sleep(0)
         assert len(turns) > 10
+
+
+async def test_many_commands_that_came_one_by_one_do_not_hold_the_loop() -> None:
+    """MSG-6: what was committed before the callback was set, or while a snapshot was made, is many items."""
+    async with bench() as b:
+        turns: list[int] = []
+        for index in range(1, 1001):
+            b.commit(index, "x")
+        b.machine.set_apply_callback(lambda command: None)
+        while b.machine.last_applied < 1000:
+            turns.append(b.machine.last_applied)
+            await asyncio.sleep(0)
+        assert len(turns) > 10
+
+
+async def test_slow_commands_do_not_hold_the_loop() -> None:
+    """MSG-6: a callback that blocks is its user's affair, but 64 of them in a row would cost an election."""
+    async with bench() as b:
+        turns: list[int] = []
+        b.machine.set_apply_callback(lambda command: time.sleep(0.02))
+        b.commit(1, *range(8))
+        while b.machine.last_applied < 8:
+            turns.append(b.machine.last_applied)
+            await asyncio.sleep(0)
+        assert len(turns) >= 8
 
 
 async def test_a_command_that_cannot_be_read_is_fatal_and_nothing_later_is_applied() -> None:
