@@ -57,6 +57,8 @@ class Machine:
         self._fatal = fatal
         self._snapshot_every = snapshot_every
         self._snapshot_index = Index(0)
+        self._tried_index = Index(0)
+        """Of the last attempt at a snapshot, whatever became of it."""
         self._apply: ApplyCallback | None = None
         self._create: CreateSnapshot | None = None
         self._restore: RestoreSnapshot | None = None
@@ -220,7 +222,7 @@ class Machine:
             and self._create is not None
             and self._wanted is None
             and (self._saving is None or self._saving.done())
-            and self.last_applied - self._snapshot_index >= self._snapshot_every
+            and self.last_applied - max(self._snapshot_index, self._tried_index) >= self._snapshot_every
         )
 
     async def _take_snapshot(self, wanted: asyncio.Future[bool]) -> None:
@@ -229,7 +231,7 @@ class Machine:
             await asyncio.wait([self._saving])
         if wanted.done():
             return
-        index = self.last_applied
+        index = self._tried_index = self.last_applied
         try:
             data = await self._serialised() if index > self._snapshot_index else None
         except (Exception, asyncio.CancelledError) as error:

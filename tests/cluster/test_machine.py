@@ -29,12 +29,16 @@ class Bench:
         self.may_save = asyncio.Event()
         self.may_save.set()
         self.save_error: Exception | None = None
+        self.is_overtaken = False
+        """By a snapshot of the leader's, which is on its way to the disk."""
         self.machine = Machine(pickle.loads, self.save, self.fatal.append, **options)
 
     async def save(self, index: Index, data: bytes) -> bool:
         await self.may_save.wait()
         if self.save_error is not None:
             raise self.save_error
+        if self.is_overtaken:
+            return False
         self.saved.append((index, data))
         return True
 
@@ -333,6 +337,48 @@ async def test_snapshot_every_takes_one_whenever_so_much_was_applied() -> None:
         b.save_error = None
         await until(lambda: b.saved)
         assert b.saved[-1][0] == 40
+
+
+async def test_a_snapshot_callback_that_fails_is_not_called_for_each_command() -> None:
+    """A failure is tried again when as much was applied once more: to serialise a state may take long."""
+    async with bench(snapshot_every=10) as b:
+        made: list[int] = []
+
+        def create() -> bytes:
+            made.append(b.machine.last_applied)
+            raise ValueError("no")
+
+        b.machine.set_apply_callback(lambda command: None)
+        b.machine.set_snapshot_callbacks(create, lambda data: None)
+        for index in range(1, 31):
+            b.commit(index, "x")
+            await b.applied(index)
+        assert made == [10, 20, 30]
+
+
+async def test_a_snapshot_that_was_overtaken_is_not_taken_again_and_again() -> None:
+    """SNAP-6: until the leader's is durable here, none of the old log can be saved, however often one tries."""
+    async with bench(snapshot_every=10) as b:
+        made: list[int] = []
+
+        def create() -> bytes:
+            made.append(b.machine.last_applied)
+            return b""
+
+        b.machine.set_apply_callback(lambda command: None)
+        b.machine.set_snapshot_callbacks(create, lambda data: None)
+        b.is_overtaken = True
+        b.commit(1, *range(10))
+        await b.applied(10)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert made == [10]
+        b.restored(100, b"")
+        await b.applied(100)
+        b.is_overtaken = False
+        b.commit(101, *range(10))
+        await until(lambda: b.saved)
+        assert made == [10, 110]
 
 
 async def test_the_end_is_told_to_whoever_waits() -> None:
