@@ -160,10 +160,13 @@ def _acknowledge(
     *,
     at_once: bool,
 ) -> None:
-    """Success, up to `match` once that is durable; at once for what is durable already (spec APPEND-8)."""
+    """Success, up to `match` once that is durable; at once for what is durable already (spec APPEND-8).
+
+    Also where that is all of it: the disk may be at work on something else, a snapshot for instance, for long.
+    """
     term, seq = state.term, request.seq
-    if at_once and state.disk.index < match:
-        part = AppendEntriesResponse(term, request.term, seq, True, state.disk.index)
+    if at_once and not state.disk.idle:
+        part = AppendEntriesResponse(term, request.term, seq, True, min(match, state.disk.index))
         state.send_at_once(sender, part, via)
     whole = AppendEntriesResponse(term, request.term, seq, True, match)
     state.send_gated(sender, whole, via)

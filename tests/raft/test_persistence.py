@@ -259,6 +259,32 @@ def test_a_heartbeat_is_answered_at_once_for_the_durable_part() -> None:
     assert n1.says(N2) == [success(1, 4, seq=1), success(1, 4, seq=2)]
 
 
+def test_a_heartbeat_is_answered_at_once_while_a_snapshot_is_written() -> None:
+    """APPEND-8, SNAP-8: beside a snapshot it claims nothing, and nothing is durable; a large one takes long."""
+    n1 = member(1, term=2)
+    n1.slow = True
+    n1.hears(N2, install(2, snapshot(4, 2), seq=1))
+    n1.hears(N2, append(2, seq=2))
+    before = n1.says(N2)
+    n1.fsync()
+    assert before == [success(2, 0, seq=2)]
+    assert n1.says(N2) == [installed(2, 4, 5, seq=1), success(2, 0, seq=2)]
+
+
+def test_a_follower_that_writes_a_snapshot_for_long_keeps_its_leader() -> None:
+    """APPEND-8, LEADER-4: "A slow disk must not look like a dead follower", here the only one that is left."""
+    n1 = leader(after=snapshot(9, 1))
+    n1.disconnects(N3)
+    n2 = member(1, term=n1.term, me=N2)
+    n2.slow = True
+    for _ in range(20):
+        for message in n1.says(N2):
+            n2.hears(N1, message)
+        n1.hears(N2, *n2.says(N1))
+        n1.tick()
+    assert (len(n2.writes), n1.role) == (1, Role.LEADER)
+
+
 def test_an_early_answer_never_claims_what_is_not_durable() -> None:
     """APPEND-8, APPEND-7: after a conflict was removed, the old entries' durability is worth nothing."""
     n1 = member(1, 1, 1, 1)
