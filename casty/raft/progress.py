@@ -65,7 +65,9 @@ class Progress:
     probing: bool = False
     """A probe is out; the next waits for its answer or for the heartbeat."""
     due: bool = False
-    """A request is to be sent even if there are no new entries: a heartbeat, or news of a commit."""
+    """A request is to be sent whatever else is on its way: a heartbeat."""
+    news: bool = False
+    """Of a commit: to be told as soon as another request may be on its way, also without new entries."""
     transfer: Transfer | None = None
 
     @property

@@ -111,7 +111,7 @@ def _flush_to(state: State, progress: Progress, peer: ServerId) -> None:
     has_room = not progress.probing and len(progress.flights) < state.options.flights_max
     if has_room and progress.next <= log.last_index:
         _send(state, progress, peer, Index(progress.next - 1), _batch(state, progress.next))
-    elif progress.due:
+    elif progress.due or (has_room and progress.news):
         _send(state, progress, peer, Index(progress.next - 1), ())
 
 
@@ -125,7 +125,7 @@ def _send(state: State, progress: Progress, peer: ServerId, prev: Index, entries
     seq = state.next_seq()
     last = Index(prev + len(entries))
     progress.flew(seq, Flight(prev, last))
-    progress.due = False
+    progress.due = progress.news = False
     if progress.mode is Mode.PROBE:
         progress.probing = True
     elif progress.mode is Mode.REPLICATE:
@@ -196,7 +196,7 @@ def advance_leader_commit(state: State) -> None:
     leadership.uncommitted_bytes -= sum(len(entry.data) + ENTRY_OVERHEAD for entry in ours)
     state.commit_index = reached
     for progress in leadership.progress.values():
-        progress.due = True
+        progress.news = True
 
 
 def on_connected(state: State, server: ServerId, boot_id: bytes) -> None:

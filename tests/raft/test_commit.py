@@ -61,10 +61,14 @@ def test_every_vector_of_acknowledgements_commits_what_a_majority_has(acked: tup
 
 def test_followers_learn_of_a_commit_at_once() -> None:
     """COMMIT-1, §5.3: "The leader keeps track of the highest index it knows to be committed, and it includes
-    that index in future AppendEntries RPCs"; we do not wait for the heartbeat."""
+    that index in future AppendEntries RPCs"; we do not wait for the heartbeat, only for the answer to a
+    probe."""
     n1 = leader(1)
     acknowledge(n1, N2)
-    assert [(request.leader_commit, len(request.entries)) for request in n1.appends(N3)] == [(0, 1), (2, 0)]
+    (probe,) = n1.appends(N3)
+    n1.hears(N3, yes(probe))
+    requests = [probe, *n1.appends(N3)]
+    assert [(request.leader_commit, len(request.entries)) for request in requests] == [(0, 1), (2, 0)]
 
 
 def test_an_entry_of_an_earlier_term_is_not_committed_by_counting() -> None:

@@ -9,7 +9,7 @@ from casty.raft.messages import AppendEntriesRequest, PreVoteRequest
 from casty.raft.options import Options
 from casty.raft.progress import FLIGHTS_REMEMBERED
 from tests.raft.servers import acknowledge, leader, member, sent, steady
-from tests.raft.shorthand import ELECTION, N2, N3, append, no, yes
+from tests.raft.shorthand import ELECTION, N2, N3, append, no, snapshot, yes
 
 
 def test_no_seq_is_used_twice() -> None:
@@ -79,6 +79,44 @@ def test_a_full_pipeline_stops_no_heartbeat() -> None:
     n1.forget()
     n1.tick()
     assert sent(n1) == [(4, 0)]
+
+
+def test_a_follower_without_room_is_not_sent_every_commit() -> None:
+    """LEADER-8, COMMIT-1: each would queue in its kernel as the entries would; one tells of all, when there is
+    room again."""
+    n1 = steady(1, options=Options(expected_size=3, flights_max=4))
+    for _ in range(10):
+        n1.proposes(b"x")
+        acknowledge(n1, N2)
+    requests = n1.appends(N3)
+    assert (len(requests), n1.commit) == (4, 12)
+    n1.hears(N3, yes(requests[-1]))
+    news = n1.appends(N3)[-1]
+    assert (news.prev_log_index + len(news.entries), news.leader_commit) == (12, 12)
+
+
+def test_a_follower_that_is_probed_is_not_sent_every_commit() -> None:
+    """LEADER-5, LEADER-8: "one request at a time", however much the others commit meanwhile."""
+    n1 = leader(1)
+    n1.hears(N2, yes(n1.appends(N2)[0]))
+    for _ in range(10):
+        n1.proposes(b"x")
+        acknowledge(n1, N2)
+    assert (sent(n1, N3), n1.commit) == ([(1, 1)], 12)
+
+
+def test_a_follower_that_gets_the_snapshot_is_not_sent_every_commit() -> None:
+    """LEADER-1, SNAP-8: beside the chunks there are heartbeats, which can tell it nothing of a commit."""
+    n1 = leader(1, 1, after=snapshot(9, 1))
+    n1.hears(N2, yes(n1.appends(N2)[0]))
+    n1.hears(N3, no(n1.appends(N3)[0], hint=(1, None)))
+    n1.forget()
+    for _ in range(10):
+        n1.proposes(b"x")
+        acknowledge(n1, N2)
+    quiet = sent(n1, N3)
+    n1.tick()
+    assert (quiet, sent(n1, N3)) == ([], [(0, 0)])
 
 
 @pytest.mark.parametrize("hint", [None, (3, None), (1, None), (1, 1)])
