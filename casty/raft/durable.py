@@ -61,8 +61,10 @@ class Durable:
         self.dirty_from = first if self.dirty_from is None else min(self.dirty_from, first)
         before = Index(first - 1)
         self.index = min(self.index, before)
-        for write in self.pending:
-            write.last_index = min(write.last_index, before)
+        for write in reversed(self.pending):  # their last indexes never fall
+            if write.last_index <= before:
+                break
+            write.last_index = before
 
     def snapshot_changed(self, snapshot: Snapshot) -> None:
         """A snapshot replaces a part of the log that stays what it was."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from casty.raft.durable import Durable
 from casty.raft.events import Outgoing
@@ -12,7 +13,7 @@ from casty.raft.types import Entry, HardState, Index, Term, Write
 from tests.raft.shorthand import N2, commands, snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from casty.raft.types import Snapshot
 
@@ -134,6 +135,31 @@ def test_even_equal_entries_count_only_by_their_last_write() -> None:
         book.durable.persisted(token)
         durable.append(book.durable.index)
     assert durable == [1, 1, 2]
+
+
+def test_an_append_does_not_go_through_all_that_is_on_its_way() -> None:
+    """PERSIST-3: a stalled disk leaves a write of each turn behind, and appending must not slow down."""
+    book = Book()
+    for _ in range(3):
+        book.appends(1)
+        book.write()
+    seen: list[int] = []
+
+    class Watched(deque[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            return watched(super().__iter__())
+
+        def __reversed__(self) -> Iterator[Any]:
+            return watched(super().__reversed__())
+
+    def watched(writes: Iterator[Any]) -> Iterator[Any]:
+        for write in writes:
+            seen.append(write.token)
+            yield write
+
+    book.durable.pending = Watched(book.durable.pending)
+    book.appends(1)
+    assert seen == [3]
 
 
 def test_entries_changed_twice_before_a_write_are_written_from_the_lower_index() -> None:
