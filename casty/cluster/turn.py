@@ -48,9 +48,7 @@ class Turn:
     def post(self, event: Event) -> None:
         """Adds to what the next turn goes through."""
         self._inbox.append(event)
-        if not self._is_due:
-            self._is_due = True
-            self._loop.call_soon(self.run)
+        self._take_another()
 
     def run(self) -> None:
         """Takes the turn now, and sets the alarm to the core's next deadline."""
@@ -73,6 +71,14 @@ class Turn:
             if ready is None:
                 return
             self._perform(ready)  # what that posts, a write without a wait for instance, is of this turn still
+            if not inbox:
+                self._take_another()  # for the next request of those that are far behind
+                return
+
+    def _take_another(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self.run)
 
     def end(self) -> None:
         """Nothing is stepped any more."""

@@ -64,6 +64,24 @@ async def test_all_that_was_posted_together_is_one_step_for_the_disk() -> None:
     assert failures == []
 
 
+async def test_what_the_core_has_for_many_turns_is_not_done_in_one() -> None:
+    """Architecture §8: "one AppendEntries per peer per turn", or who is far behind would stop the loop."""
+    core = Core()
+    done: list[Any] = []
+
+    def ready() -> list[Any] | None:
+        return ["a batch"] if len(done) < 5 else None
+
+    core.ready = ready  # type: ignore[method-assign]
+    turn, _ = turn_of(core, done.append)
+    turn.post(cast("Any", 1))
+    per_turn: list[int] = []
+    while len(done) < 5:
+        await asyncio.sleep(0)
+        per_turn.append(len(done))
+    assert per_turn == [1, 2, 3, 4, 5]
+
+
 async def test_the_alarm_rings_at_the_cores_deadline() -> None:
     """ELECT-1: the one timer there is."""
     core = Core()
