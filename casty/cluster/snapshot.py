@@ -41,7 +41,7 @@ class SnapshotMixin(ClusterNode):
 
         Any member may do so. False if nothing was applied since the last snapshot. Raises RuntimeError without
         callbacks or on a node without Raft, what the callback raises, TypeError where that gives no bytes,
-        StorageError, and SystemStoppedError.
+        ValueError where it gives more than the members accept, StorageError, and SystemStoppedError.
         """
         if self.failure.error is not None:
             raise self.failure.error
@@ -59,7 +59,9 @@ class SnapshotMixin(ClusterNode):
 
     async def _save_snapshot(self, index: Index, data: bytes) -> bool:
         """Makes the state machine's bytes durable in another thread; the core then drops what they replace."""
-        raft, store = self.raft, self.store
+        raft, store, most = self.raft, self.store, self.options.snapshot_bytes_max
+        if len(data) > most:  # the log must stay, for those who need it could not be sent this instead
+            raise ValueError(f"the snapshot has {len(data):,} bytes; the limit is {most:,}")
         if raft is None or store is None or raft.configuration is None:
             return False
         term = raft.log.term_at(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,23 @@ async def test_snapshot_every_compacts_the_log_by_itself(tmp_path: Path) -> None
         assert raft is not None
         await until(lambda: raft.log.base_index >= 20)
         assert raft.log.last_index == 24
+
+
+async def test_a_snapshot_that_no_member_would_accept_is_not_taken() -> None:
+    """SNAP-3, limit snapshot_bytes_max: with the log gone, whoever is behind could never be caught up."""
+    alone = node(size=1)
+    alone.options = dataclasses.replace(alone.options, snapshot_bytes_max=9)
+    sizes = [10, 9]
+    alone.set_apply_callback(lambda command: None)
+    alone.set_snapshot_callbacks(lambda: bytes(sizes.pop(0)), lambda data: None)
+    async with alone:
+        await alone.wait_ready(BOUND)
+        await append([alone], 1)
+        with pytest.raises(ValueError, match="the snapshot has 10 bytes; the limit is 9"):
+            await alone.create_snapshot()
+        before = _base(alone)
+        assert await alone.create_snapshot()
+        await until(lambda: _base(alone) > before == 0)
 
 
 async def test_a_restored_state_that_raises_ends_raft_on_this_node(tmp_path: Path) -> None:
