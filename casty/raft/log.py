@@ -60,6 +60,10 @@ class Log:
         """The entries `first` to `last`, both included; `first` lies after the snapshot."""
         return tuple(self._entries[first - self.base_index - 1 : last - self.base_index])
 
+    def size_of(self, first: Index, last: Index) -> int:
+        """What the entries `first` to `last` take on the wire, at most."""
+        return sum(len(entry.data) + ENTRY_OVERHEAD for entry in self.between(first, last))
+
     def batch(self, first: Index, bytes_max: int) -> tuple[Entry, ...]:
         """Entries from `first` on, as many as fit into `bytes_max` on the wire, but one at least."""
         room = bytes_max

@@ -151,8 +151,8 @@ class Raft:
             durable_index=state.disk.index,
             last_log_index=state.log.last_index,
             last_log_term=state.log.last_term,
-            snapshot_index=state.log.base_index,
-            snapshot_term=state.log.base_term,
+            snapshot_index=state.snapshot_index,
+            snapshot_term=state.snapshot.last_included_term if state.snapshot is not None else Term(0),
         )
 
     # ---------------------------------------------------------------------------------------------- events in

@@ -22,6 +22,8 @@ class Options:
     """Unanswered requests with entries per follower: more would only queue in its kernel."""
     uncommitted_bytes_max: int = 64 << 20
     """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
+    kept_bytes_max: int = 64 << 20
+    """Entries that a snapshot holds are kept up to this for a follower that is being sent an older one."""
     snapshot_bytes_max: int = 1 << 30
     """A larger snapshot is not accepted: it is assembled in memory."""
 

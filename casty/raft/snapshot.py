@@ -18,11 +18,26 @@ if TYPE_CHECKING:
 def on_snapshot_taken(state: State, snapshot: Snapshot) -> None:
     """The state machine was saved as it was after some applied entry: the log before is dead weight (§7)."""
     index = snapshot.last_included_index
-    if index <= state.log.base_index or index > state.handed:
+    if index <= state.snapshot_index or index > state.handed:
         return
     state.snapshot = snapshot
     state.disk.snapshot_changed(snapshot)
-    state.log.compact(index)
+    state.log.compact(_dead_up_to(state, index))
+
+
+def _dead_up_to(state: State, index: Index) -> Index:
+    """What nobody needs of the log up to `index`: not what follows a snapshot that is under way.
+
+    Whoever got that would need the next one at once, and so on for ever. What is kept is kept in memory only,
+    and not without limit.
+    """
+    if state.leadership is None:
+        return index
+    log = state.log
+    transfers = [p.transfer for p in state.leadership.progress.values() if p.transfer is not None]
+    ends = [transfer.snapshot.last_included_index for transfer in transfers]
+    oldest = min((end for end in ends if log.base_index <= end < index), default=index)
+    return oldest if log.size_of(Index(oldest + 1), index) <= state.options.kept_bytes_max else index
 
 
 def begin_transfer(state: State, progress: Progress) -> None:

@@ -124,6 +124,11 @@ class State:
     def term(self) -> Term:
         return self.hard.term
 
+    @property
+    def snapshot_index(self) -> Index:
+        """Where the snapshot ends; 0 without one. The log in memory may begin earlier, never later."""
+        return self.snapshot.last_included_index if self.snapshot is not None else Index(0)
+
     def set_hard(self, term: Term, voted_for: ServerId | None, lock: Members | None = None) -> None:
         """Term, vote and lock change together, in one write. A lock once set stays."""
         self.hard = HardState(term, voted_for, self.hard.lock or lock)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casty.raft.events import Restored, Role
-from casty.raft.messages import InstallSnapshotRequest
+from casty.raft.messages import AppendEntriesRequest, InstallSnapshotRequest
 from casty.raft.options import Options
 from tests.raft.servers import acknowledge, leader, member, sent, steady
 from tests.raft.shorthand import (
@@ -130,9 +130,9 @@ def test_votes_are_compared_with_the_snapshot_after_a_compaction() -> None:
 # ------------------------------------------------------------------------------------ for those who fell behind
 
 
-def compacted(data: bytes = b"0123456789", chunk: int = 4) -> Server:
+def compacted(data: bytes = b"0123456789", chunk: int = 4, kept: int = 1000) -> Server:
     """A leader whose log begins after index 4; n3 has everything, n2 nothing, and says so."""
-    n1 = leader(1, 1, 1, options=Options(expected_size=3, chunk_bytes_max=chunk))
+    n1 = leader(1, 1, 1, options=Options(expected_size=3, chunk_bytes_max=chunk, kept_bytes_max=kept))
     (probe,) = n1.appends(N2)
     acknowledge(n1, N3)
     n1.compacts(snapshot(4, 2, data))
@@ -294,16 +294,42 @@ def test_an_installed_snapshot_counts_as_acknowledged() -> None:
     assert n1.commit == 5
 
 
-def test_a_transfer_survives_a_newer_compaction() -> None:
-    """SNAP-8: it goes on with the snapshot it began with; chunks of two would be thrown away."""
-    n1 = compacted()
+@pytest.mark.parametrize(("kept", "snapshots", "entries"), [(1000, {4}, [(4, 1)]), (1, {4, 5}, [])])
+def test_a_transfer_survives_a_newer_compaction(
+    kept: int, snapshots: set[int], entries: list[tuple[int, int]]
+) -> None:
+    """SNAP-8: it goes on with the snapshot it began with; chunks of two would be thrown away. The entries after
+    that are kept meanwhile, if they are not too many, or the newer one would have to follow at once."""
+    n1 = compacted(kept=kept)
     n1.hears(N2, yes(chunks(n1)[0]))
     n1.proposes(b"x")
     acknowledge(n1, N3)
     n1.compacts(snapshot(5, 2, b"newer state"))
-    got = [c.last_included_index for c in transfer(n1)]
-    assert got[0] == 4
-    assert got[-1] == 5
+    n1.hears(N2, *(yes(chunk) for chunk in chunks(n1)))
+    (last,) = chunks(n1)
+    assert last.done
+    n1.hears(N2, yes(last))
+    said = n1.says(N2)
+    begun = {m.last_included_index for m in said if isinstance(m, InstallSnapshotRequest)}
+    requests = [m for m in said if isinstance(m, AppendEntriesRequest) and m.entries]
+    assert {4} | begun == snapshots
+    assert [(m.prev_log_index, len(m.entries)) for m in requests] == entries
+
+
+def test_a_follower_that_gets_a_snapshot_is_caught_up_however_often_the_leader_compacts() -> None:
+    """SNAP-8, SNAP-9: a transfer that takes longer than it is from one snapshot to the next must end, too."""
+    n1 = compacted()
+    for index in range(5, 25):
+        new = chunks(n1)
+        n1.proposes(b"x")
+        acknowledge(n1, N3)
+        n1.compacts(snapshot(index, 2, b"0123456789"))
+        n1.hears(N2, *(yes(chunk) for chunk in new))
+        if not new:
+            acknowledge(n1, N2)
+    assert n1.raft._state.log.base_index == 24
+    n1.proposes(b"y")
+    assert sent(n1) == [(24, 1)]
 
 
 def test_a_transfer_begins_again_on_a_new_connection() -> None:

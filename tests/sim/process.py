@@ -251,7 +251,7 @@ class Process:
 
     def _consider_snapshot(self) -> None:
         plan, applied = self.world.plan, self.machine.applied
-        behind = applied - self.raft.log.base_index
+        behind = applied - self.raft.status().snapshot_index
         if not plan.snapshot_every or self._saving or behind < plan.snapshot_every or self.mute:
             return
         term, configuration = self.raft.log.term_at(Index(applied)), self.raft.configuration
