@@ -12,7 +12,7 @@ from casty.cluster.handshake import judge
 from casty.cluster.link import Link
 from casty.cluster.node import ClusterNode
 from casty.cluster.tls import certificate_names
-from casty.errors import ProtocolError
+from casty.errors import MessageTooLargeError, ProtocolError
 from casty.raft.events import Connected, Disconnected, Discovered, Outgoing
 from casty.raft.messages import Refusal
 from casty.raft.types import NodeId, ServerId, StoreId
@@ -315,13 +315,24 @@ class PeerMixin(ClusterNode):
             link = via if isinstance(via, Link) else self.links.to(to.node_id, "raft")
             if link is None or not link.is_open or link.server != to or link.is_congested:
                 continue  # Raft tolerates loss, and asks again
-            if isinstance(message, Refusal):
-                frame = self.wire.encode(ErrorFrame(message.code, message.rule, message.text))
-            else:
-                frame = self.wire.encode_raft(self.identity.node_id, message)
+            try:
+                if isinstance(message, Refusal):
+                    frame = self.wire.encode(ErrorFrame(message.code, message.rule, message.text))
+                else:
+                    frame = self.wire.encode_raft(self.identity.node_id, message)
+            except MessageTooLargeError as error:  # the limit was higher when the command was appended
+                self._note_unsendable(link, error)
+                continue
             frames.setdefault(link, []).append(frame)
         for link, joined in frames.items():
             link.send(b"".join(joined), at_once=True)
+
+    def _note_unsendable(self, link: Link, error: MessageTooLargeError) -> None:
+        """The node at the other end goes without, and this one goes on. Said once for each connection."""
+        about = "unsendable"
+        level = logging.DEBUG if about in link.complaints else logging.ERROR
+        link.complaints.add(about)
+        logger.log(level, "node %s cannot be brought up to date: %s: raise max_frame_size", link.node_id, error)
 
 
 def _shown(said: ErrorFrame) -> str:

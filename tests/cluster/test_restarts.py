@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,26 @@ async def test_who_fell_behind_the_log_gets_the_snapshot_in_chunks(tmp_path: Pat
             assert back.raft.log.base_index == leader.commit_index
             assert await leader.append_command({"key": "z", "value": 1})
             await until(lambda: "z" in cart.state)
+
+
+async def test_an_entry_that_no_longer_fits_a_frame_ends_no_leader(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LEADER-8: `max_frame_size` was lowered since; who lacks the entry goes without, and nobody else."""
+    async with cluster(each=durable(tmp_path), max_frame_size=1 << 20) as nodes:
+        leader = await leader_of(nodes)
+        away, third = others(nodes, leader)
+        await away.shutdown()
+        assert await leader.append_command("x" * 100_000)
+        await until(lambda: third.commit_index == leader.commit_index)
+    async with contextlib.AsyncExitStack() as stack:
+        again: list[DistributedActorSystem] = []
+        for name in (leader.node_id, third.node_id, away.node_id):
+            one = node(*again[:1], persistence_dir=tmp_path / str(name), max_frame_size=64 << 10)
+            again.append(await stack.enter_async_context(one))
+        await until(lambda: "cannot be brought up to date" in caplog.text)
+        await append(again, "y")
+        assert [one.failure.error for one in again] == [None] * 3
 
 
 async def test_snapshot_every_compacts_the_log_by_itself(tmp_path: Path) -> None:
