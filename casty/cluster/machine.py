@@ -311,7 +311,8 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
 
 
 def _log_failure(snapshot: asyncio.Future[bool]) -> None:
-    if not snapshot.cancelled() and (error := snapshot.exception()) is not None:
+    error = snapshot.exception() if not snapshot.cancelled() else None
+    if error is not None and not isinstance(error, SystemStoppedError):
         logger.error("no snapshot: %r", error)
 
 

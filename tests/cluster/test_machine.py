@@ -394,3 +394,14 @@ async def test_the_end_is_told_to_whoever_waits() -> None:
         for future in (saving, waiting):
             with pytest.raises(SystemStoppedError, match="over"):
                 await within(future)
+
+
+async def test_an_end_in_the_midst_of_a_snapshot_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule 24: nobody asked for it, and the next start does without."""
+    async with bench(snapshot_every=1) as b:
+        b.may_save.clear()
+        await b.ready_for_snapshots()
+        await until(lambda: b.machine._saving)
+        b.machine.end(SystemStoppedError("over"))
+    await asyncio.sleep(0)
+    assert caplog.text == ""
