@@ -67,6 +67,8 @@ class Machine:
         self._saving: asyncio.Task[bool] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._ended: CastyError | None = None
+        self._task: asyncio.Task[Any] | None = None
+        """The one that runs the callbacks."""
         self._in_a_row = 0
         """Entries gone through since others could last run."""
         self._yield_at = 0.0
@@ -104,11 +106,21 @@ class Machine:
         if self._create is None:
             msg = "create_snapshot() needs set_snapshot_callbacks(create, restore) first"
             raise RuntimeError(msg)
+        if self.runs_here():
+            msg = "create_snapshot() waits for the callback that has called it; call it in a task of its own"
+            raise RuntimeError(msg)
+        return self._want_snapshot()
+
+    def _want_snapshot(self) -> asyncio.Future[bool]:
         if self._wanted is None:
             self._wanted = asyncio.get_running_loop().create_future()
             self._wanted.add_done_callback(_look_at)
             self._rouse()
         return self._wanted
+
+    def runs_here(self) -> bool:
+        """Whether the caller is a callback, which cannot wait for what comes after it."""
+        return self._task is not None and asyncio.current_task() is self._task
 
     def end(self, error: CastyError) -> None:
         """Nothing more is applied once the current command is; whoever waits for a snapshot gets this error."""
@@ -120,6 +132,7 @@ class Machine:
 
     async def run(self) -> None:
         """Works until ended or cancelled."""
+        self._task = asyncio.current_task()
         try:
             while self._ended is None:
                 if self._work and self._ready_for(self._work[0]):
@@ -130,7 +143,7 @@ class Machine:
                     self._wake = None
                     self._others_ran()
                 if self._snapshot_is_due():
-                    self.create_snapshot().add_done_callback(_log_failure)
+                    self._want_snapshot().add_done_callback(_log_failure)
                 if self._wanted is not None:
                     await self._take_snapshot(self._wanted)
         finally:

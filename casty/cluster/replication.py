@@ -64,12 +64,16 @@ class LogReplicationMixin(ClusterNode):
         False means that it certainly was not appended: this node does not lead. Raises CommitUncertainError
         where it may yet be committed (leadership was lost, or `timeout` seconds passed), ApplyError where it is
         committed but the callback raised, SerializationError or MessageTooLargeError for a command that cannot
-        be sent, StorageError where Raft has failed here. Commands appended by one caller commit in call order.
+        be sent, RuntimeError within the apply callback, which it would wait for, StorageError where Raft has
+        failed here. Commands appended by one caller commit in call order.
         """
         if self.failure.error is not None:
             raise self.failure.error
         if self.raft is None or self.raft.role is not Role.LEADER:
             return False
+        if self.machine.runs_here():
+            msg = "append_command() waits for the callback that has called it; call it in a task of its own"
+            raise RuntimeError(msg)
         data = self.values.encode(command)
         if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
             limit = self.frame_bytes_max - COMMAND_OVERHEAD

@@ -211,3 +211,17 @@ async def test_the_largest_command_and_very_many_small_ones_fit_their_frames() -
             assert outcomes == [True] * 2500
         await until(lambda: all(len(machine.commands) == 5001 for machine in machines))
         assert all(machine.commands[0] == largest for machine in machines)
+
+
+async def test_an_apply_callback_that_appends_and_waits_is_told_so() -> None:
+    """ACTOR-27: "Nobody waits for itself": nothing would be applied until the timeout, or ever without one."""
+    async with cluster(1) as (alone,):
+
+        async def apply(command: object) -> None:
+            if command == "a":
+                await alone.append_command("b", timeout=None)
+
+        alone.set_apply_callback(apply)
+        with pytest.raises(ApplyError, match="waits for the callback that has called it"):
+            await alone.append_command("a", timeout=BOUND)
+        assert await alone.append_command("c", timeout=BOUND)

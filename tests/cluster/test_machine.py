@@ -405,3 +405,18 @@ async def test_an_end_in_the_midst_of_a_snapshot_is_no_error(caplog: pytest.LogC
         b.machine.end(SystemStoppedError("over"))
     await asyncio.sleep(0)
     assert caplog.text == ""
+
+
+async def test_a_callback_that_would_wait_for_itself_is_told_so() -> None:
+    """ACTOR-27: "Nobody waits for itself": the state machine would stand still for good, and say nothing."""
+    async with bench() as b:
+
+        async def apply(command: Any) -> None:
+            await asyncio.shield(b.machine.create_snapshot())
+
+        b.machine.set_apply_callback(apply)
+        b.machine.set_snapshot_callbacks(bytes, lambda data: None)
+        (outcome,) = b.commit(1, "a")
+        with pytest.raises(ApplyError, match="waits for the callback that has called it"):
+            await within(outcome)
+        assert await b.machine.create_snapshot()
