@@ -8,7 +8,7 @@ CastyError
 │   ├── NodeUnreachableError      its node is gone (also ConnectionError); it may have happened
 │   └── MailboxFullError          its mailbox is full; surely did not happen
 ├── AskTimeoutError               no answer in time (also TimeoutError); it may still happen
-├── ReentrancyError               an actor asked itself; surely did not happen
+├── ReentrancyError               an actor, or a callback, would wait for itself; surely did not happen
 ├── ActorStartError               `on_start` or the constructor raised; the actor never ran
 ├── NameTakenError                the name is in use on this node (also ValueError)
 ├── SystemStoppedError            the system is shut down; surely did not happen
@@ -74,7 +74,10 @@ class AskTimeoutError(CastyError, TimeoutError):
 
 
 class ReentrancyError(CastyError):
-    """An actor asked itself from its own `receive`, which could only end in a timeout. Nothing was sent."""
+    """An actor asked itself from its own `receive`, or a state machine's callback awaits what waits for it.
+
+    That could only end in a timeout. Nothing was sent or appended.
+    """
 
 
 class ActorStartError(CastyError):

@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from casty.errors import ApplyError, StorageError, SystemStoppedError
+from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
 from casty.raft.events import Committed, Restored
 from casty.raft.types import EntryKind, Index
 
@@ -106,9 +106,7 @@ class Machine:
         if self._create is None:
             msg = "create_snapshot() needs set_snapshot_callbacks(create, restore) first"
             raise RuntimeError(msg)
-        if self.runs_here():
-            msg = "create_snapshot() waits for the callback that has called it; call it in a task of its own"
-            raise RuntimeError(msg)
+        self.refuse_callbacks("create_snapshot()")
         return self._want_snapshot()
 
     def _want_snapshot(self) -> asyncio.Future[bool]:
@@ -118,9 +116,11 @@ class Machine:
             self._rouse()
         return self._wanted
 
-    def runs_here(self) -> bool:
-        """Whether the caller is a callback, which cannot wait for what comes after it."""
-        return self._task is not None and asyncio.current_task() is self._task
+    def refuse_callbacks(self, call: str) -> None:
+        """Raises ReentrancyError in a callback, for what comes after it would wait for it to return."""
+        if self._task is not None and self._task is asyncio.current_task():
+            msg = f"a callback of the state machine awaits {call}, which waits for the callback"
+            raise ReentrancyError(msg)
 
     def end(self, error: CastyError) -> None:
         """Nothing more is applied once the current command is; whoever waits for a snapshot gets this error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import typing
@@ -13,7 +14,6 @@ from casty.raft.events import Proposed, Received, Role
 from casty.raft.types import Index
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable
 
     from casty.cluster.link import Link
@@ -61,19 +61,19 @@ class LogReplicationMixin(ClusterNode):
     async def append_command(self, command: object, *, timeout: float | None = 5.0) -> bool:
         """Appends a command to the replicated log and waits until it is committed and applied here.
 
-        False means that it certainly was not appended: this node does not lead. Raises CommitUncertainError
-        where it may yet be committed (leadership was lost, or `timeout` seconds passed), ApplyError where it is
-        committed but the callback raised, SerializationError or MessageTooLargeError for a command that cannot
-        be sent, RuntimeError within the apply callback, which it would wait for, StorageError where Raft has
-        failed here. Commands appended by one caller commit in call order.
+        False means that it certainly was not appended: this node does not lead, or leads and has too much that
+        is not committed. Raises CommitUncertainError where it may yet be committed (leadership was lost, or
+        `timeout` seconds passed), ApplyError where it is committed but the callback raised, SerializationError
+        or MessageTooLargeError for a command that cannot be sent, ReentrancyError in a callback of the state
+        machine, which it would wait for, StorageError where Raft has failed here. Commands appended by one
+        caller commit in call order.
         """
         if self.failure.error is not None:
             raise self.failure.error
         if self.raft is None or self.raft.role is not Role.LEADER:
+            await asyncio.sleep(0)  # who tries again and again must not keep the loop from finding a leader
             return False
-        if self.machine.runs_here():
-            msg = "append_command() waits for the callback that has called it; call it in a task of its own"
-            raise RuntimeError(msg)
+        self.machine.refuse_callbacks("append_command()")
         data = self.values.encode(command)
         if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
             limit = self.frame_bytes_max - COMMAND_OVERHEAD

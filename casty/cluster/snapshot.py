@@ -40,8 +40,9 @@ class SnapshotMixin(ClusterNode):
         """Saves the state machine as it is between two commands, and drops the log up to there.
 
         Any member may do so. False if nothing was applied since the last snapshot. Raises RuntimeError without
-        callbacks, within one, or on a node without Raft, what the callback raises, TypeError where that gives
-        no bytes, ValueError where it gives more than the members accept, StorageError, and SystemStoppedError.
+        callbacks or on a node without Raft, ReentrancyError in a callback, what the callback raises, TypeError
+        where that gives no bytes, ValueError where it gives more than the members accept, StorageError, and
+        SystemStoppedError.
         """
         if self.failure.error is not None:
             raise self.failure.error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +22,9 @@ from tests.cluster.harness import (
     until,
     within,
 )
+
+if TYPE_CHECKING:
+    from casty import DistributedActorSystem
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,17 @@ async def test_false_means_certainly_not_appended() -> None:
         assert await leader.append_command("y")
         await until(lambda: all(machine.commands == ["y"] for machine in machines))
     assert await leader.append_command("z") is False
+
+
+async def test_who_tries_until_it_works_holds_up_nobody() -> None:
+    """The answer needs no wait, but without one the node would never come to lead."""
+    async with node(size=1, node_id="a") as alone:
+        await within(_try_again_and_again(alone))
+
+
+async def _try_again_and_again(system: DistributedActorSystem) -> None:
+    while not await system.append_command("x"):
+        pass
 
 
 async def test_a_leader_cut_off_from_its_majority_cannot_know() -> None:
@@ -222,6 +236,6 @@ async def test_an_apply_callback_that_appends_and_waits_is_told_so() -> None:
                 await alone.append_command("b", timeout=None)
 
         alone.set_apply_callback(apply)
-        with pytest.raises(ApplyError, match="waits for the callback that has called it"):
+        with pytest.raises(ApplyError, match="which waits for the callback"):
             await alone.append_command("a", timeout=BOUND)
         assert await alone.append_command("c", timeout=BOUND)

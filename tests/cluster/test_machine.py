@@ -417,6 +417,6 @@ async def test_a_callback_that_would_wait_for_itself_is_told_so() -> None:
         b.machine.set_apply_callback(apply)
         b.machine.set_snapshot_callbacks(bytes, lambda data: None)
         (outcome,) = b.commit(1, "a")
-        with pytest.raises(ApplyError, match="waits for the callback that has called it"):
+        with pytest.raises(ApplyError, match="which waits for the callback"):
             await within(outcome)
         assert await b.machine.create_snapshot()
