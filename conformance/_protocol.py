@@ -55,6 +55,7 @@ PEERS_MAX: Final = 1024
 MEMBERS_MAX: Final = 64
 PING_IDLE_SECONDS: Final = 1
 PING_DEAD_SECONDS: Final = 5
+STALLED_DISK_SECONDS: Final = 10
 SNAPSHOT_BYTES_MAX: Final = 1073741824
 
 # Codes of extension values.

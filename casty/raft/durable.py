@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from casty.raft.types import HardState, Index, Term, Write
+from casty.raft.types import HardState, Index, Millis, Term, Write
 
 if TYPE_CHECKING:
     from casty.raft.events import Outgoing
@@ -25,6 +25,7 @@ class _Pending:
     token: int
     last_index: Index
     term: Term
+    since: Millis
 
 
 @dataclass(slots=True)
@@ -76,7 +77,11 @@ class Durable:
         self.dirty_from = Index(snapshot.last_included_index + 1)
         self.dirty_snapshot = snapshot
 
-    def take_write(self, log: Log) -> Write | None:
+    def has_stalled(self, now: Millis, millis: int) -> bool:
+        """Whether the oldest write has been on its way for so long."""
+        return bool(self.pending) and now - self.pending[0].since >= millis
+
+    def take_write(self, log: Log, now: Millis) -> Write | None:
         """Everything dirty, as one write that is on its way from now on."""
         if self.dirty_hard is None and self.dirty_from is None and self.dirty_snapshot is None:
             return None
@@ -87,7 +92,7 @@ class Durable:
             self.written_index = log.last_index
         write = Write(self.token, self.dirty_hard, self.dirty_snapshot, first, entries)
         term = self.dirty_hard.term if self.dirty_hard is not None else self._term_under_way()
-        self.pending.append(_Pending(self.token, self.written_index, term))
+        self.pending.append(_Pending(self.token, self.written_index, term, now))
         self.dirty_hard = self.dirty_snapshot = self.dirty_from = None
         return write
 

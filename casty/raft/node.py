@@ -235,7 +235,7 @@ class Raft:
         self._hand_over()
         disk, out = state.disk, state.out
         state.out = Outbox()
-        write = disk.take_write(state.log)
+        write = disk.take_write(state.log, state.now)
         messages = [*out.free, *disk.released()]
         if disk.idle:
             messages += out.gated

@@ -24,6 +24,8 @@ class Options:
     """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
     kept_bytes_max: int = 64 << 20
     """Entries that a snapshot holds are kept up to this for a follower that is being sent an older one."""
+    stalled_ms_max: int = 10_000
+    """A leader that waits for its disk for longer gives up (spec LEADER-9)."""
     snapshot_bytes_max: int = 1 << 30
     """A larger snapshot is not accepted: it is assembled in memory."""
 

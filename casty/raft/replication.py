@@ -77,11 +77,18 @@ def propose(state: State, ticket: object, data: bytes) -> None:
 
 
 def on_heartbeat_due(state: State, leadership: Leadership) -> None:
-    """Makes a request to everybody due (spec LEADER-1), unless the majority is out of reach (spec LEADER-4)."""
+    """Makes a request to everybody due (spec LEADER-1).
+
+    Unless the majority is out of reach (spec LEADER-4), or this server's own disk (spec LEADER-9).
+    """
     contacts = [progress.contact for progress in leadership.progress.values()]
     reached = sorted([*contacts, state.now], reverse=True)[majority(len(leadership.members)) - 1]
     if state.now - reached >= 2 * state.options.election_ms:
         state.notice("warning", f"stepping down in term {state.term}: no majority answers")
+        step_down(state)
+        return
+    if state.disk.has_stalled(state.now, state.options.stalled_ms_max):
+        state.notice("warning", f"stepping down in term {state.term}: the disk does not answer")
         step_down(state)
         return
     leadership.heartbeat_deadline = Millis(state.now + state.options.heartbeat_ms)

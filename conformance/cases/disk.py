@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from conformance._protocol import STALLED_DISK_SECONDS
 from conformance.case import Harm, Layer, Level, case
 from conformance.cases.leadership import carries
 from conformance.node.disk import SYNCS, failing, slow, traced
@@ -18,6 +19,7 @@ from conformance.peer.troupe import entries
 from conformance.verdict import Unmet
 
 if TYPE_CHECKING:
+    from conformance.peer.peer import Peer
     from conformance.stage import Stage
 
 DELAY = 1.0
@@ -121,6 +123,51 @@ async def leader_counts_itself_when_it_is_durable(stage: Stage) -> None:
         watch.expect_waited("the client's answer")
     if not answer["ok"]:
         raise Unmet("$kv to answer ok", repr(answer))
+
+
+@case(
+    "P-28",
+    "LEADER-9",
+    layer=Layer.DISK,
+    level=Level.STRICT,
+    harm=Harm.LIVENESS,
+    capabilities=("prevote",),
+    tools=STRACE,
+    tags=("timing",),
+)
+async def leader_whose_disk_hangs_gives_up(stage: Stage) -> None:
+    """A leader whose disk hangs gives way to one that can answer.
+
+    given: n1 leads three; none of its syncs ends any more, but n2 and n3 answer all that it sends
+    when: a client puts a value
+    expect: after stalled_disk_seconds n1 leads no more, and asks for pre-votes instead
+    why: its heartbeats keep everybody else from leading, and its clients wait for nothing
+    """
+    launch = stage.launch(election_ms=round(1000 * stage.settings.scale), heartbeat_ms=100)
+    troupe = await stage.troupe(launch=launch)
+    await troupe.lead()
+    client = await troupe.client()
+    async with traced(troupe.node, *slow(600)):
+        began = stage.trace.now()
+        client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
+        bound = STALLED_DISK_SECONDS + stage.scaled(4)
+        await asyncio.gather(*(_agree_until_it_campaigns(peer, bound) for peer in troupe.peers))
+        if (seconds := stage.trace.now() - began) < STALLED_DISK_SECONDS - 1:
+            raise Unmet(f"a leader to wait for its disk for {STALLED_DISK_SECONDS} s", f"{seconds:.1f} s")
+
+
+async def _agree_until_it_campaigns(peer: Peer, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                heard = await peer.requests.hear("APPEND_ENTRIES_REQ", "PRE_VOTE_REQUEST")
+                if heard.message.kind == "PRE_VOTE_REQUEST":
+                    return
+                peer.acknowledge(heard)
+    except TimeoutError:
+        raise Unmet(
+            "a PRE_VOTE_REQUEST of the node, which leads no more", f"none for {seconds:.1f} s"
+        ) from None
 
 
 @case("E-14", "VOTE-4", "TERM-4", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)

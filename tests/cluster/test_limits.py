@@ -11,6 +11,7 @@ import pytest
 
 from casty import ActorNotFoundError, MessageTooLargeError
 from casty.cluster import book, link, peer
+from casty.raft.options import Options
 from casty.wire import _protocol as p
 from casty.wire.frames import encode_frame
 from tests.cluster.actors import Echo
@@ -26,6 +27,7 @@ def test_the_limits_of_the_code_are_those_of_the_specification() -> None:
     assert p.PING_IDLE_SECONDS == peer.SWEEP_SECONDS
     assert p.PING_DEAD_SECONDS == peer.DEAD_SECONDS
     assert p.PEERS_MAX == book.PEERS_MAX
+    assert Options(expected_size=1).stalled_ms_max == p.STALLED_DISK_SECONDS * 1000
 
 
 LIMIT = 64 << 10

@@ -9,13 +9,16 @@ from casty.raft.durable import Durable
 from casty.raft.events import Outgoing
 from casty.raft.log import Log
 from casty.raft.messages import Refusal
-from casty.raft.types import Entry, HardState, Index, Term, Write
+from casty.raft.types import Entry, HardState, Index, Millis, Term, Write
 from tests.raft.shorthand import N2, commands, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from casty.raft.types import Snapshot
+
+
+NOW = Millis(0)
 
 
 class Book:
@@ -38,7 +41,7 @@ class Book:
         self.durable.log_replaced_by(snapshot)
 
     def write(self) -> Write:
-        write = self.durable.take_write(self.log)
+        write = self.durable.take_write(self.log, NOW)
         assert write is not None
         return write
 
@@ -55,7 +58,7 @@ def said(*words: str) -> list[Outgoing]:
 def test_nothing_dirty_is_nothing_to_write() -> None:
     """PERSIST-1: a disk is not bothered for nothing."""
     book = Book(1)
-    assert (book.durable.take_write(book.log), book.durable.idle) == (None, True)
+    assert (book.durable.take_write(book.log, NOW), book.durable.idle) == (None, True)
 
 
 def test_a_write_holds_everything_that_is_dirty_and_only_once() -> None:
@@ -64,7 +67,7 @@ def test_a_write_holds_everything_that_is_dirty_and_only_once() -> None:
     book.durable.hard_state_changed(HardState(Term(2), N2))
     book.appends(2, 2)
     assert book.write() == Write(1, HardState(Term(2), N2), None, Index(2), commands(2, 2, 2))
-    assert book.durable.take_write(book.log) is None
+    assert book.durable.take_write(book.log, NOW) is None
 
 
 def test_what_is_written_counts_only_when_it_is_durable() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from casty.raft.events import Role, Ticked
 from casty.raft.messages import AppendEntriesRequest
-from tests.raft.servers import acknowledge, campaign, leader, member, sent, steady, win
+from tests.raft.servers import acknowledge, campaign, leader, member, pre_votes, sent, steady, win
 from tests.raft.shorthand import (
     ELECTION,
     HEARTBEAT,
@@ -98,6 +98,35 @@ def test_a_leader_that_hears_from_a_bare_majority_stays() -> None:
     for _ in range(50):
         n1.tick()
         acknowledge(n1, N2, N3)
+    assert n1.role is Role.LEADER
+
+
+def test_a_leader_whose_disk_hangs_steps_down() -> None:
+    """LEADER-9: the others have committed what it sent them, but its clients would never hear of it."""
+    n1 = steady(1)
+    n1.slow = True
+    n1.proposes(b"x")
+    begun = n1.now
+    while n1.role is Role.LEADER:
+        acknowledge(n1, N2, N3)
+        n1.tick()
+    late = n1.now - begun - n1.options.stalled_ms_max
+    assert (0 <= late <= HEARTBEAT, n1.term) == (True, 2)
+    assert n1.warned("the disk does not answer")
+    n1.forget()
+    n1.hears(N2, yes(pre_votes(n1)))
+    assert n1.says(N2) == []  # its vote for itself would have to be durable
+
+
+def test_a_leader_whose_disk_is_slow_but_gets_on_stays() -> None:
+    """LEADER-9: what counts is how long the oldest write takes, not whether there always is one."""
+    n1 = steady(1)
+    n1.slow = True
+    for _ in range(5 * n1.options.stalled_ms_max // HEARTBEAT):
+        n1.proposes(b"x")
+        acknowledge(n1, N2, N3)
+        n1.tick()
+        n1.fsync()
     assert n1.role is Role.LEADER
 
 

@@ -117,6 +117,7 @@ def draw_plan(seed: int) -> Plan:
             chunk_bytes_max=dice.choice((16, 64, 64, 1 << 20)),
             flights_max=dice.choice((1, 2, 8, 64)),
             uncommitted_bytes_max=dice.choice((200, 2000, 64 << 20)),
+            stalled_ms_max=2 * election,
         ),
         duration=dice.randint(12, 24) * election,
         memory_only=memory_only,
