@@ -254,11 +254,11 @@ class Cell(Family["Cell"]):
             raise
         except (Exception, CancelledError):
             self.close(drain=False)
-            await self._finish(goodbye=False)
+            await self._finish(has_lived=False)
             raise
         except BaseException:
             self.close(drain=False)
-            self._settle()
+            self._settle(has_lived=False)
             raise
         self.task = None
         if self.state is STARTING:
@@ -301,7 +301,7 @@ class Cell(Family["Cell"]):
             if cell.task is not None and cell.state is CLOSING:
                 cell.task.cancel()
 
-    async def _finish(self, *, goodbye: bool = True) -> None:
+    async def _finish(self, *, has_lived: bool = True) -> None:
         """The children first, then `on_stop`, and then it is over, whatever these did."""
         if self.state is STOPPED:
             return
@@ -310,13 +310,16 @@ class Cell(Family["Cell"]):
             pass  # the hooks of a cancelled actor may wait like any other
         try:
             await stop_in_order(self.children)
-            if goodbye:
+            if has_lived:
                 await say_goodbye(self.actor, self.ref)
         finally:
-            self._settle()
+            self._settle(has_lived=has_lived)
 
-    def _settle(self) -> None:
-        """It is over: everybody who still waits for something of this actor is told."""
+    def _settle(self, *, has_lived: bool = True) -> None:
+        """It is over: everybody who still waits for something of this actor is told.
+
+        Of one that could not start, its spawner is; to its parent it is no child that has stopped.
+        """
         if self.state is STOPPED:
             return
         self.state = STOPPED
@@ -327,7 +330,7 @@ class Cell(Family["Cell"]):
             child.kill()
         self.registry.forget(self)
         if self.parent is not None:
-            self.parent._lose(self)
+            self.parent._lose(self, is_news=has_lived)
         if self._settled is not None:
             self._settled.set_result(None)
         self._queue = self.task = None
@@ -348,9 +351,9 @@ class Cell(Family["Cell"]):
     ) -> ActorRef[Any]:
         return await self.registry.spawn(actor, name, kwargs, self)
 
-    def _lose(self, child: Cell) -> None:
+    def _lose(self, child: Cell, *, is_news: bool) -> None:
         self.disown(child)
-        if self.is_open and self._overrides("on_child_stopped"):
+        if is_news and self.is_open and self._overrides("on_child_stopped"):
             if self._notices is None:
                 self._notices = deque()
             self._notices.append((child.ref, child._cause))

@@ -162,6 +162,29 @@ async def test_a_busy_parent_hears_of_each_of_its_children() -> None:
         ]
 
 
+async def test_a_child_that_could_not_start_has_not_stopped() -> None:
+    """[ACTOR-16] [ACTOR-25] Else a parent that replaces its children would go round for ever."""
+
+    class Unwilling(Noted):
+        async def on_start(self) -> None:
+            raise ValueError("no, thanks")
+
+    class Patient(Noted):
+        async def on_child_stopped(self, child: ActorRef[Any], exc: Exception | None) -> None:
+            self.note(f"loses {child.name}: {exc!r}")
+            if len(self.notes) < 9:  # or a failure of this test would hang instead
+                with pytest.raises(ActorStartError):
+                    await self.context.spawn(Unwilling, name=child.name, notes=[])
+
+    notes: list[str] = []
+    async with ActorSystem() as system:
+        parent = await system.spawn(Patient, notes=notes)
+        child = await parent.ask(spawn_child([]))
+        await system.stop(child)
+        assert await parent.ask("a") == "a"
+    assert notes == ["starts", "loses child: None", "handles a", "stops"]
+
+
 async def test_a_failing_on_child_stopped_is_a_failure_of_the_parent(caplog: pytest.LogCaptureFixture) -> None:
     """[ACTOR-25] [ACTOR-20]"""
 
