@@ -309,7 +309,14 @@ class Cell(Family["Cell"]):
         while self.task is not None and self.task.uncancel():
             pass  # the hooks of a cancelled actor may wait like any other
         try:
-            await stop_in_order(self.children)
+            try:
+                await stop_in_order(self.children)
+            except CancelledError:
+                # Whoever has no time for the children's messages cancels them, too; the hooks run all the same.
+                for child in self.children:
+                    child.kill()
+                await self._finish(has_lived=has_lived)
+                raise
             if has_lived:
                 await say_goodbye(self.actor, self.ref)
         finally:

@@ -12,7 +12,7 @@ import pytest
 from casty.errors import ActorStoppedError
 from casty.system import ActorSystem
 from tests.actors import Gated, Noted, spawn_child
-from tests.support import logged, settle
+from tests.support import logged, run, settle, until_it_waits
 
 
 async def test_an_actor_cancelled_in_on_error_stops() -> None:
@@ -126,7 +126,7 @@ async def test_an_actor_cancelled_in_on_stop_is_over_at_once() -> None:
 
 
 async def test_a_parent_cancelled_while_its_children_stop_takes_them_along() -> None:
-    """[ACTOR-29] [ACTOR-24]"""
+    """[ACTOR-29] [ACTOR-24] [ACTOR-23] Its own `on_stop` comes after theirs, as ever."""
     notes: list[str] = []
     system = ActorSystem()
     parent = await system.spawn(Noted, name="parent", notes=notes, label="parent")
@@ -136,5 +136,19 @@ async def test_a_parent_cancelled_while_its_children_stop_takes_them_along() -> 
     await settle()
     task_of("parent").cancel()
     await stopping
-    await settle()
-    assert notes == ["parent starts", "child starts", "child waits", "child stops"]
+    assert notes == ["parent starts", "child starts", "child waits", "child stops", "parent stops"]
+
+
+def test_a_loop_torn_down_during_a_shutdown_leaves_no_on_stop_out() -> None:
+    """[ACTOR-29] [ACTOR-23] As Ctrl-C does, while parents wait for their children."""
+    notes: list[str] = []
+
+    async def main() -> None:
+        system = ActorSystem()
+        parent = await system.spawn(Noted, name="parent", notes=notes, label="parent")
+        child = await parent.ask(spawn_child(notes))
+        await child.send(asyncio.Event())
+        await until_it_waits(system.shutdown())
+
+    run(main())
+    assert notes == ["parent starts", "child starts", "child waits", "child stops", "parent stops"]
