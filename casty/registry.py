@@ -60,7 +60,7 @@ class Registry:
         self.is_checked = mailbox_size is not None or copy is not None
         """Whether refs do more than they must; so do those of a loop in debug mode."""
         self.uids = itertools.count(1)
-        """The numbers of actors without a name. Never used twice."""
+        """The numbers of actors without a name. Never used twice; in a cluster, not after a restart either."""
         self.dead_letters = dead_letters
         self.late_reply_count = 0
         self.new_mailbox: Callable[[], deque[Envelope]] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import socket
@@ -92,6 +93,8 @@ class DistributedActorSystem(Exchange):
         **local_options: Any,
     ) -> None:
         super().__init__(**local_options)
+        # Refs outlive a process: its successor must not give the numbers of its actors to others.
+        self._registry.uids = itertools.count(int.from_bytes(os.urandom(6)))
         if not 0 <= port < 65536:
             msg = f"port must be 0 to 65535, not {port}"
             raise ValueError(msg)

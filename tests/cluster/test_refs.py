@@ -73,6 +73,22 @@ async def test_a_ref_survives_the_restart_of_its_node_and_of_its_actor() -> None
             await until(lambda: not b.peers)
 
 
+async def test_a_ref_to_an_actor_without_a_name_reaches_no_other_after_a_restart() -> None:
+    """[ACTOR-31] Its number ends with it: what was meant for one actor must not be handled by another."""
+    async with client(node_id="b") as b:
+        async with client(b, node_id="a") as a:
+            port = a.listen.port
+            address = (await a.spawn(Counter)).address
+            await meshed(a, b)
+            ref = b.ref("a", address)
+            assert await ref.ask(Total()) == 0
+        async with client(b, node_id="a", port=port) as a:
+            await a.spawn(Counter)
+            await meshed(a, b)
+            with pytest.raises(ActorNotFoundError):
+                await ref.ask(Total())
+
+
 async def test_a_ref_to_this_node_finds_an_actor_spawned_later() -> None:
     """VALUE-5: at home, a ref needs no connection."""
     letters: list[DeadLetter] = []
