@@ -26,6 +26,15 @@ def message_types(actor_class: Any) -> Types | None:
     return tuple(dict.fromkeys(found))
 
 
+def message_hint(actor_class: Any) -> object:
+    """M as it is written, type arguments and all; `Any` where it cannot be told."""
+    try:
+        hint = _message_argument(actor_class)
+        return _evaluate(hint, actor_class) if isinstance(hint, (str, ForwardRef)) else hint
+    except _AnythingError:
+        return Any
+
+
 def class_name(actor_class: type) -> str:
     """What nodes call the class when they compare: `module:qualname`, whatever its arguments."""
     return f"{actor_class.__module__}:{actor_class.__qualname__}"

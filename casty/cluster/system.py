@@ -33,7 +33,7 @@ from casty.cluster.switchboard import Switchboard
 from casty.cluster.turn import Turn, millis
 from casty.cluster.writer import Writer
 from casty.errors import CommitUncertainError, SerializationError, SystemStoppedError
-from casty.message_types import message_types
+from casty.message_types import message_hint
 from casty.raft.node import Raft
 from casty.raft.types import NodeId
 from casty.wire import _protocol as p
@@ -267,7 +267,7 @@ class DistributedActorSystem(Exchange):
     def _admitted(self, kind: Any) -> None:
         """An actor is spawned: its messages may come from other nodes, and its package is trusted (VALUE-2)."""
         self.types.trust(get_origin(kind) or kind)
-        self.types.admit(*(message_types(kind) or ()))
+        self.types.admit(message_hint(kind))
 
     # ----------------------------------------------------------------------------------------------- the end
 

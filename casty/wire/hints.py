@@ -52,14 +52,14 @@ def _parts(hint: Any) -> Iterator[object]:
     elif (origin := typing.get_origin(hint)) is not None:
         yield origin
         yield from typing.get_args(hint)
-    elif dataclasses.is_dataclass(hint):
+    elif isinstance(hint, type) and dataclasses.is_dataclass(hint):  # an instance may annotate a type
         yield from _field_hints(hint)
 
 
 def _value_of(alias: TypeAliasType) -> object:
     try:
         return alias.__value__
-    except NameError:  # written for type checkers only
+    except Exception:  # written for type checkers only
         return None
 
 

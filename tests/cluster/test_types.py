@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgpack
 import pytest
 
-from casty import UnknownTypeError
+from casty import Actor, Context, UnknownTypeError
 from casty.wire import _protocol as p
 from tests.cluster.actors import Add, Color, Counter, Echo, Keeper, Nested, Point, Total, spawned
 from tests.cluster.harness import client, pair
@@ -70,6 +70,58 @@ async def test_what_an_actor_accepts_needs_no_registration() -> None:
         ref = await b.lookup("counter")
         await ref.send(Add(4))
         assert await ref.ask(Total()) == 4
+
+
+@dataclass(frozen=True)
+class Parcel[T]:
+    content: T
+
+
+type Route = dict[str, Point]
+
+
+class ListTaker(Actor[list[Point]]):
+    async def receive(self, msg: Any, ctx: Context[Any]) -> None:
+        ctx.reply(1)
+
+
+class ParcelTaker(Actor[Parcel[Point] | int]):
+    receive = ListTaker.receive
+
+
+class RouteTaker(Actor[Route]):
+    receive = ListTaker.receive
+
+
+class QuotedTaker(Actor["list[Point]"]):
+    receive = ListTaker.receive
+
+
+class AnyTaker(Actor[Point | Any]):
+    receive = ListTaker.receive
+
+
+class Taker[T](Actor[tuple[T, ...]]):
+    receive = ListTaker.receive
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (ListTaker, [Point(1)]),
+        (ParcelTaker, Parcel(Point(1))),
+        (RouteTaker, {"a": Point(1)}),
+        (QuotedTaker, [Point(1)]),
+        (AnyTaker, Point(1)),
+        (Taker[Point], (Point(1),)),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+async def test_what_is_in_what_an_actor_accepts_needs_no_registration_either(kind: Any, message: Any) -> None:
+    """VALUE-2: the arguments of generics are part of a message type, too."""
+    async with pair(trusted_modules=()) as (a, b):
+        await a.spawn(kind, name="taker")
+        assert await (await b.lookup("taker")).ask(message) == 1
 
 
 async def test_a_type_that_is_not_admitted_is_refused_by_name_and_nothing_is_imported() -> None:

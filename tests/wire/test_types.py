@@ -102,6 +102,7 @@ def test_with_no_trusted_modules_the_registry_decides() -> None:
 
 type Alias = Get | list["Add"]
 type Broken = Unknown
+type Wrong = types.NoSuchType  # type: ignore[name-defined]  # pyright: ignore[reportAttributeAccessIssue]
 UserId = NewType("UserId", Add)
 
 
@@ -135,6 +136,8 @@ class Odd(Enum):
         (Add | None, {Add}),
         (Alias, {Get}),
         (Broken, set()),
+        (Wrong, set()),
+        (Annotated[Add, Item("an annotation", 1.0)], {Add}),
         (UserId, {Add}),
         (Color, {Color}),
         (Literal[Odd.ONE, "x"], {Odd}),
