@@ -36,7 +36,7 @@ class Search:
         self._done = done
         self._loop = done.get_loop()
         self._waiting: dict[Link, int] = {}
-        self._found: list[Found] = []
+        self._found: dict[NodeId, Found] = {}  # a node is asked again while others are waited for
         self._grace: asyncio.TimerHandle | None = None
 
     def asked(self, connection: Link, number: int) -> None:
@@ -60,7 +60,7 @@ class Search:
         """The answer; None also where the connection was lost."""
         self._waiting.pop(connection, None)
         if found is not None:
-            self._found.append(found)
+            self._found[found.node_id] = found
         if self._found and not self._waiting:
             self.conclude()
         elif self._found and self._grace is None:
@@ -73,6 +73,6 @@ class Search:
         if self._done.done() or not self._found:
             return
         if len(self._found) > 1:
-            nodes = ", ".join(sorted(found.node_id for found in self._found))
+            nodes = ", ".join(sorted(self._found))
             logger.warning("several nodes have an actor named %r: %s", self.name, nodes)
-        self._done.set_result(min(self._found, key=lambda found: found.node_id.encode()))
+        self._done.set_result(self._found[min(self._found, key=str.encode)])

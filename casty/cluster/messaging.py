@@ -101,6 +101,9 @@ class MessagingMixin(ClusterNode):
                         return Found(self.identity.node_id, class_name(cell.kind))
                 return await done
         except TimeoutError:
+            search.conclude()  # if one node has it, the others have had their time
+            if done.done():
+                return done.result()
             nodes = ", ".join(sorted({who for who, _ in self.links.dialled})) or "no other node"
             msg = f"there is no actor named {name!r} here or on {nodes}, after {timeout:g} s"
             raise ActorNotFoundError(msg) from None

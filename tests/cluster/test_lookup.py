@@ -88,6 +88,21 @@ async def test_a_lookup_does_not_wait_for_a_node_that_is_slow_once_another_has_a
             assert peer.node_id == "slow"
 
 
+async def test_what_one_node_has_is_found_though_another_never_answers(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 31: however soon the timeout comes; and the node that is asked again meanwhile is one."""
+    async with Listener() as listener, client(listener.address, node_id="b") as b:
+        await listener.greeted("slow")
+        async with client(b, node_id="a") as a:
+            await meshed(a, b)
+            await a.spawn(Counter, name="x")
+            assert (await b.lookup("x", timeout=20)).node_id == "a"
+            monkeypatch.setattr("casty.cluster.lookup.GRACE", 20.0)
+            assert (await b.lookup("x", timeout=1.0)).node_id == "a"
+    assert "several nodes" not in caplog.text
+
+
 async def test_a_node_lost_in_the_middle_of_a_lookup_counts_as_a_no() -> None:
     """Rule 31."""
     async with Listener() as listener, client(listener.address, node_id="b") as b:
