@@ -168,6 +168,8 @@ class PeerMixin(ClusterNode):
         said = self._refusal_in(frame)
         where = link.dial.address if link.dial is not None else link.peer_host
         logger.warning("%s refuses this node: %s", where, _shown(said) if said else "it does not say why")
+        if link.dial is not None and said is not None and said.code == "SELF_CONNECTION":
+            self.book.found_self(link.dial.address)  # by a way on which the ends of a connection do not show
         link.close()
 
     def _refusal_in(self, frame: Frame) -> ErrorFrame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -69,6 +70,18 @@ async def test_its_own_address_among_the_seeds_is_no_peer() -> None:
             await until(lambda: Address("localhost", port) in a.book._own)
             assert set(a.peers) == {"b"}
             assert not [dial for dial in a.book._wanted() if dial.address.port == port]
+
+
+async def test_its_own_address_behind_another_is_no_peer() -> None:
+    """PEER-3: a forwarded port shows neither end of the connection, but the node knows its own hello."""
+    async with Listener() as forwarder, client(forwarder.address, node_id="a") as a:
+        outside = await forwarder.next()
+        reader, writer = await asyncio.open_connection(*a.listen)
+        writer.write(await outside.reader.read(1 << 16))
+        outside.send(await reader.read(1 << 16))
+        await until(lambda: Address("127.0.0.1", forwarder.port) in a.book._own)
+        assert a.book.next_due() is None
+        writer.close()
 
 
 async def test_two_names_for_one_node_are_one_connection() -> None:
