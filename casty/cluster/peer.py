@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from casty.cluster.address import Address, parse_address
+from casty.cluster.errand import run_errand
 from casty.cluster.handshake import judge
 from casty.cluster.link import Link
 from casty.cluster.node import ClusterNode
@@ -77,14 +81,26 @@ class PeerMixin(ClusterNode):
 
     async def _dial(self, dial: Dial) -> None:
         try:
-            context = self.tls.client_context() if self.tls is not None else None
-            name = dial.address.host if context is not None else None
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self.loop.create_connection(
-                    lambda: Link(self, dial), *dial.address, ssl=context, server_hostname=name
-                )
+                await self._connect(dial)
         except (OSError, ValueError) as error:  # ValueError: a host name that DNS cannot even ask for
             self._on_failed_dial(dial, error)
+
+    async def _connect(self, dial: Dial) -> None:
+        """Connects to the first of the host's addresses where somebody listens."""
+        context = self.tls.client_context() if self.tls is not None else None
+        name = dial.address.host if context is not None else None
+        places = await _resolved(dial.address)
+        for place in places:
+            try:
+                await self.loop.create_connection(
+                    lambda: Link(self, dial), *place, ssl=context, server_hostname=name
+                )
+            except OSError as error:
+                if place is places[-1] or isinstance(error, ssl.SSLError):
+                    raise
+            else:
+                return
 
     def _on_failed_dial(self, dial: Dial, error: Exception) -> None:
         logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
@@ -335,6 +351,17 @@ class PeerMixin(ClusterNode):
         level = logging.DEBUG if about in link.complaints else logging.ERROR
         link.complaints.add(about)
         logger.log(level, "node %s cannot be brought up to date: %s: raise max_frame_size", link.node_id, error)
+
+
+async def _resolved(address: Address) -> list[Address]:
+    """Where the host is. Names are looked up in threads of their own, for each may take long, and invented
+    ones must neither keep the loop's few threads from others nor the process from ending (spec PEER-5)."""
+    try:
+        ip_address(address.host)
+    except ValueError:
+        found = await run_errand(socket.getaddrinfo, *address, type=socket.SOCK_STREAM)
+        return [Address(str(place[0]), address.port) for *_, place in found]
+    return [address]
 
 
 def _shown(said: ErrorFrame) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from typing import Any
 
 import pytest
 
 from casty.cluster.address import Address
 from tests.cluster.actors import Echo
-from tests.cluster.harness import client, free_port, meshed, until
+from tests.cluster.harness import client, free_port, meshed, until, within
 from tests.cluster.peers import Listener, peer_of
 
 
@@ -34,6 +36,28 @@ async def test_a_seed_that_is_down_is_dialled_until_it_is_up() -> None:
         await until(lambda: any(tried.failures > 1 for tried in b.book._attempts.values()))
         async with client(node_id="a", port=port) as a:
             await meshed(a, b)
+
+
+async def test_names_that_take_long_to_look_up_keep_no_thread_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PEER-5: nor a process from ending, which waits for the threads of its loop."""
+    found, answer = socket.getaddrinfo, threading.Event()
+
+    def slow(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host.endswith(".invalid"):
+            answer.wait(20.0)
+        return found(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        async with client(*(f"n{number}.invalid:1" for number in range(40)), node_id="a") as a:
+            async with client(a, f"localhost:{a.listen.port}", node_id="b") as b:
+                await meshed(a, b)
+            assert await within(asyncio.to_thread(str, 1)) == "1"
+            assert not answer.is_set()
+    finally:
+        answer.set()
 
 
 async def test_a_node_that_comes_back_on_another_port_is_found_there() -> None:
