@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class TLS:
     """Which files prove who this node is, and whom it believes.
 
-    `cert` and `key` are PEM files of this node (`cert` may hold the chain), `ca` the PEM file of the authority
-    that signs all nodes'. Each side demands a certificate of the other. `check_hostname` asks that a dialled
-    node's certificate names the host dialled; off by default, for nodes are often known by address only.
-    `check_node_id` asks that a peer's certificate names its node id (spec HELLO-9).
+    `cert` and `key` are PEM files of this node (`cert` may hold the chain, the key is not encrypted), `ca` the
+    PEM file of the authority that signs all nodes'. Each side demands a certificate of the other.
+    `check_hostname` asks that a dialled node's certificate names the host dialled; off by default, for nodes
+    are often known by address only. `check_node_id` asks that it names the node id (spec HELLO-9).
     """
 
     cert: str | Path
@@ -43,16 +43,21 @@ class TLS:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_REQUIRED
         try:
-            context.load_cert_chain(self.cert, self.key)
+            context.load_cert_chain(self.cert, self.key, password=_no_password)
         except (OSError, ssl.SSLError) as error:
             msg = f"cannot use certificate {self.cert} with key {self.key}: {error}"
-            raise ssl.SSLError(msg) from error
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, msg) from error
         try:
             context.load_verify_locations(self.ca)
         except (OSError, ssl.SSLError) as error:
             msg = f"cannot use certificate authority {self.ca}: {error}"
-            raise ssl.SSLError(msg) from error
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, msg) from error
         return context
+
+
+def _no_password() -> str:
+    """Instead of OpenSSL, which would ask at the terminal, and hold up the loop until somebody answers."""
+    raise OSError("the key is encrypted; a node is given no password, so store it without one")
 
 
 def certificate_names(certificate: dict[str, Any] | None) -> set[str]:

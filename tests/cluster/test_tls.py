@@ -204,10 +204,25 @@ async def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         (TLS(tmp_path / "none", good.key, good.ca), "cannot use certificate .*none"),
         (TLS(good.cert, ca.issue("b").key, good.ca), "cannot use certificate"),
         (TLS(good.cert, good.key, tmp_path / "none"), "cannot use certificate authority .*none"),
+        (TLS(good.cert, locked(good), good.ca), "cannot use certificate .*locked.*: the key is encrypted"),
     ]
     for tls, words in wrong:
-        with pytest.raises(ssl.SSLError, match=words):
+        with pytest.raises(ssl.SSLError, match=f"^{words}"):
             await client(tls=tls).serve()
+
+
+def locked(tls: TLS) -> Path:
+    """The key, encrypted: OpenSSL would ask at the terminal for the password."""
+    key = serialization.load_pem_private_key(Path(tls.key).read_bytes(), None)
+    path = Path(tls.key).with_suffix(".locked")
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    return path
 
 
 async def test_certificates_that_become_unusable_are_tried_again(
