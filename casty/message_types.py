@@ -9,6 +9,7 @@ import typing
 from typing import Any, ForwardRef, Literal, NewType, TypeAliasType, TypeVar
 
 from casty.actor import Actor
+from casty.wire.types import wire_name
 
 type Types = tuple[type, ...]
 
@@ -36,8 +37,8 @@ def message_hint(actor_class: Any) -> object:
 
 
 def class_name(actor_class: type) -> str:
-    """What nodes call the class when they compare: `module:qualname`, whatever its arguments."""
-    return f"{actor_class.__module__}:{actor_class.__qualname__}"
+    """What nodes call the class, whatever its arguments: `module:qualname`, as they do a message's."""
+    return wire_name(actor_class)
 
 
 class _AnythingError(Exception):

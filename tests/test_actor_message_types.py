@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import spec_from_loader
+from types import ModuleType
 from typing import (
     Annotated,
     Any,
@@ -192,3 +194,13 @@ def test_a_class_is_called_by_module_and_qualified_name() -> None:
     """[ACTOR-32]"""
     assert class_name(Counter) == "tests.test_actor_message_types:Counter"
     assert class_name(BoxOf[int]) == "tests.test_actor_message_types:BoxOf"
+
+
+def test_a_class_of_a_module_run_with_m_is_called_by_the_modules_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 31: else no node that has imported the module could look for it by its class."""
+    main = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(Counter, "__module__", "__main__")
+    assert class_name(Counter) == "__main__:Counter"
+    main.__spec__ = spec_from_loader("shop.counters", None)
+    assert class_name(Counter) == "shop.counters:Counter"
