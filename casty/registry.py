@@ -218,6 +218,11 @@ def check_name(name: str) -> None:
 
 
 def _construct(actor: Callable[..., Actor[Any]], kwargs: dict[str, Any]) -> Actor[Any]:
+    if not callable(cast(object, actor)):
+        raise TypeError(
+            f"spawn takes an Actor class or a function that returns one, not {actor!r}; "
+            "an object that exists already is spawned by `spawn(lambda: actor)`"
+        )
     try:
         instance = actor(**kwargs)
     except Exception as exc:

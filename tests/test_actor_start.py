@@ -155,6 +155,8 @@ async def test_spawn_refuses_what_is_no_actor() -> None:
         spawn: Any = system.spawn
         with pytest.raises(TypeError, match=r"function that returns one; .* gave 'text'"):
             await spawn(lambda: "text")
+        with pytest.raises(TypeError, match=r"not <.*Noted.*>; an object .* `spawn\(lambda: actor\)`"):
+            await spawn(Noted([]))
 
 
 async def test_an_actor_object_is_spawned_once() -> None:

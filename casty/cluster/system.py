@@ -98,6 +98,9 @@ class DistributedActorSystem(Exchange):
         if not 0 <= port < 65536:
             msg = f"port must be 0 to 65535, not {port}"
             raise ValueError(msg)
+        if isinstance(seeds, str):  # an iterable, too, of addresses of one letter
+            msg = f"seeds must be a collection of addresses, not {seeds!r}"
+            raise TypeError(msg)
         if snapshot_every is not None and snapshot_every < 1:
             msg = f"snapshot_every must be at least 1, or None for never, not {snapshot_every}"
             raise ValueError(msg)

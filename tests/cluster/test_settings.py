@@ -53,3 +53,9 @@ def test_impossible_settings_are_refused_in_the_constructor() -> None:
         given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, **options}
         with pytest.raises(ValueError, match=words):
             system_module.DistributedActorSystem(**given)
+
+
+def test_one_seed_is_no_collection_of_seeds() -> None:
+    """Of its letters, none would be an address."""
+    with pytest.raises(TypeError, match=r"not '10\.0\.0\.1:8001'"):
+        system_module.DistributedActorSystem("127.0.0.1", 0, "10.0.0.1:8001")
