@@ -182,6 +182,12 @@ class PeerBook:
         waiting = (self._attempts.get(dial, _Attempts()) for dial in self._wanted())
         return min((a.due for a in waiting if not a.under_way), default=None)
 
+    def is_being_reached(self, node_id: NodeId) -> bool:
+        """Whether the first attempt to reach that node is under way."""
+        peer = self._peers.get(node_id)
+        attempts = self._attempts.get(Dial(peer.address, "actor")) if peer is not None else None
+        return attempts is not None and attempts.under_way and attempts.failures == 0
+
     def _attempts_at(self, dial: Dial) -> _Attempts:
         return self._attempts.setdefault(dial, _Attempts())
 

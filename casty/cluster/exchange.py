@@ -103,6 +103,7 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
     def _accept(self, link: Link, hello: Hello) -> None:
         super()._accept(link, hello)
         if link.dial is not None:
+            self._look_again()
             self.refusals.forget(link.dial.address)
             if link.dial.lane == "actor":
                 self._ask_open_searches(link)
@@ -120,6 +121,7 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
 
     def _on_failed_dial(self, dial: Dial, error: Exception) -> None:
         super()._on_failed_dial(dial, error)
+        self._look_again()
         if isinstance(error, ssl.SSLCertVerificationError):
             said = f"the certificate there is not believed: {error.verify_message}"
             if self._note_refusal(dial, "CERTIFICATE_MISMATCH", said):
@@ -137,3 +139,4 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
     def link_lost(self, link: Link) -> None:
         super().link_lost(link)
         self._fail_asks_on(link)
+        self._look_again()

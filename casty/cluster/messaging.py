@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, overload
@@ -161,6 +162,8 @@ class MessagingMixin(ClusterNode):
             self._registry.deliver(address, (message, None))
             return
         link = self._link_to(node_id)
+        if link is None and self._is_being_reached(node_id):
+            link = await self._reached(node_id, REACH_SECONDS)
         if link is None or link.is_congested:
             why = "not connected" if link is None else "reads too slowly"
             letter = DeadLetter(message, address, node_id, f"node {node_id} is {why}")
@@ -179,7 +182,12 @@ class MessagingMixin(ClusterNode):
         """Asks an actor on another node. Raises what `ActorRef.ask` does."""
         if node_id == self.node_id:
             return await self._ask_here(address, message, timeout)
-        link = self._link_to(node_id)
+        link, waited = self._link_to(node_id), 0.0
+        if link is None and self._is_being_reached(node_id):
+            begun = self.loop.time()
+            patience = REACH_SECONDS if timeout is None else min(timeout, REACH_SECONDS)
+            link = await self._reached(node_id, patience)
+            waited = self.loop.time() - begun
         if link is None or link.is_congested:
             if self.is_ending:
                 raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
@@ -189,6 +197,7 @@ class MessagingMixin(ClusterNode):
         deadline = remaining = None
         if timeout is not None:
             seconds = timeout if 0.0 <= timeout <= TIMEOUT_MAX else min(max(0.0, timeout), TIMEOUT_MAX)
+            seconds = max(0.0, seconds - waited)
             deadline, remaining = self.loop.time() + seconds, int(seconds * 1000)
         number = self.asks.open(link, ask, deadline)
         try:
@@ -222,6 +231,29 @@ class MessagingMixin(ClusterNode):
         link = self.links.to(node_id, "actor")
         return link if link is not None and link.is_open else None
 
+    def _is_being_reached(self, node_id: NodeId) -> bool:
+        return bool(self.links.all()) and not self.is_ending and self.book.is_being_reached(node_id)
+
+    async def _reached(self, node_id: NodeId, seconds: float) -> Link | None:
+        """The connection to that node; where it is dialled for the first time, once it is made.
+
+        Who has just come may have sent a ref to be answered through, before it is dialled back.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._is_being_reached(node_id):
+                    waiter: asyncio.Future[None] = self.loop.create_future()
+                    self.reach_waiters.append(waiter)
+                    await waiter
+        return self._link_to(node_id)
+
+    def _look_again(self) -> None:
+        """A connection was made, or was not: who waits for one may go on."""
+        waiters, self.reach_waiters[:] = self.reach_waiters[:], []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
     def _on_ask_response(self, link: Link, message: AskResponse) -> None:
         ask = self.asks.close(link, message.id)
         if ask is None:
@@ -240,6 +272,7 @@ class MessagingMixin(ClusterNode):
             fail(ask, error)
         for search in list(self.open_searches):
             search.fail(error)
+        self._look_again()
 
     def _fail_asks_on(self, link: Link) -> None:
         """A connection was lost, and with it every answer that was to come on it (spec MSG-9)."""
@@ -284,6 +317,9 @@ class MessagingMixin(ClusterNode):
             frame = self.wire.encode(_failure(number, code, type(problem).__name__, str(problem)))
         link.send(frame)
 
+
+REACH_SECONDS = 2.0
+"""How long a message or an ask waits for the first connection with a node that is known."""
 
 PAUSES = (0.05, 0.1, 0.2)
 PAUSE_MAX = 0.5

@@ -133,6 +133,8 @@ class ClusterNode(ActorSystem):
     asks: Calls[RemoteAsk]
     searches: Calls[Search]
     open_searches: set[Search]
+    reach_waiters: list[asyncio.Future[None]]
+    """Who waits for a connection that is being made; all look again when one was, or was not."""
     tasks: set[asyncio.Task[Any]]
     """The tasks this node owns besides its actors'; all end with it."""
     frame_bytes_max: int

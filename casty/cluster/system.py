@@ -127,6 +127,7 @@ class DistributedActorSystem(Exchange):
         self.asks = Calls()
         self.searches = Calls()
         self.open_searches = set()
+        self.reach_waiters = []
         self.tasks = set()
         self.store = None
         self.writer = None

@@ -6,9 +6,19 @@ from typing import Any, cast
 
 import pytest
 
-from casty import ActorNotFoundError, ActorRef, ActorSystem, DeadLetter, SerializationError
+from casty import (
+    Actor,
+    ActorNotFoundError,
+    ActorRef,
+    ActorSystem,
+    Context,
+    DeadLetter,
+    NodeUnreachableError,
+    SerializationError,
+)
 from tests.cluster.actors import Add, Counter, Echo, Host, Introduce, Keeper, Total, spawned
-from tests.cluster.harness import client, meshed, pair, until
+from tests.cluster.harness import BOUND, client, free_port, meshed, pair, until, within
+from tests.cluster.peers import Listener, peer_of
 
 
 async def test_a_remote_ref_is_used_like_a_local_one() -> None:
@@ -71,6 +81,44 @@ async def test_a_ref_survives_the_restart_of_its_node_and_of_its_actor() -> None
                 await a.spawn(Counter, name="counter")
                 assert await ref.ask(Total()) == 0
             await until(lambda: not b.peers)
+
+
+class Answering(Actor[ActorRef[Any]]):
+    """Answers through the ref it is sent, and replies with what that replies."""
+
+    async def receive(self, msg: ActorRef[Any], ctx: Context[ActorRef[Any]]) -> None:
+        await msg.send("a message")
+        ctx.reply(await msg.ask("an ask", timeout=None))
+
+
+async def test_who_has_just_come_is_answered_through_its_ref() -> None:
+    """Rule 33: a node that sends a ref as soon as it has connected is not dialled back yet."""
+    async with client(node_id="a") as a:
+        await a.spawn(Answering, name="answering")
+        async with client(a, node_id="b") as b:
+            keeper = Keeper()
+            me = await b.spawn(lambda: keeper)
+            answering = await b.lookup("answering", timeout=BOUND)
+            assert await within(answering.ask(me)) is None
+            assert keeper.kept == ["a message", "an ask"]
+
+
+async def test_nobody_waits_for_long_for_who_cannot_be_dialled_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 51: what is for it is a dead letter, an ask fails."""
+    letters: list[DeadLetter] = []
+    async with client(node_id="a", on_dead_letter=letters.append) as a:
+        refusing = f"127.0.0.1:{free_port()}"
+        async with peer_of(a, address=refusing):
+            await within(a.ref("peer", "x").send("refused"))
+            with pytest.raises(NodeUnreachableError, match="not connected"):
+                await within(a.ref("peer", "x").ask("refused", timeout=None))
+        monkeypatch.setattr("casty.cluster.messaging.REACH_SECONDS", 0.05)
+        async with Listener() as silent, peer_of(a, "silent", address=silent.address):
+            await silent.next()
+            await within(a.ref("silent", "x").send("unheard"))
+            with pytest.raises(NodeUnreachableError, match="not connected"):
+                await within(a.ref("silent", "x").ask("unheard", timeout=None))
+    assert [letter.message for letter in letters] == ["refused", "unheard"]
 
 
 async def test_a_ref_to_an_actor_without_a_name_reaches_no_other_after_a_restart() -> None:
