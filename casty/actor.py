@@ -148,7 +148,7 @@ class Context[M](ABC):
 
     @abstractmethod
     async def spawn[T](
-        self, actor: type[Actor[T]] | Callable[..., Actor[T]], *, name: str | None = None, **kwargs: Any
+        self, actor: type[Actor[T]] | Callable[..., Actor[T]], /, *, name: str | None = None, **kwargs: Any
     ) -> ActorRef[T]:
         """Like `ActorSystem.spawn`, for a child: it stops before this actor does."""
 

@@ -47,7 +47,7 @@ class MessageContext(Context[Any]):
             self._cell.registry.note_unwanted_reply(self._cell, is_second=self._has_replied)
 
     async def spawn(
-        self, actor: Callable[..., Actor[Any]], *, name: str | None = None, **kwargs: Any
+        self, actor: Callable[..., Actor[Any]], /, *, name: str | None = None, **kwargs: Any
     ) -> ActorRef[Any]:
         return await self._cell.spawn(actor, name, kwargs)
 

@@ -76,7 +76,7 @@ class ActorSystem:
         return self._registry.late_reply_count
 
     async def spawn[T](
-        self, actor: type[Actor[T]] | Callable[..., Actor[T]], *, name: str | None = None, **kwargs: Any
+        self, actor: type[Actor[T]] | Callable[..., Actor[T]], /, *, name: str | None = None, **kwargs: Any
     ) -> ActorRef[T]:
         """Constructs `actor(**kwargs)`, runs its `on_start`, and returns a ref to it.
 

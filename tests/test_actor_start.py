@@ -149,6 +149,20 @@ async def test_spawn_takes_a_function() -> None:
         assert await user.ask("name?") == "Ada"
 
 
+async def test_any_keyword_but_name_goes_to_the_constructor() -> None:
+    """[ACTOR-18] One that is called as what `spawn` itself takes, too."""
+
+    class Friend(Noted):
+        def __init__(self, actor: list[str]) -> None:
+            super().__init__(actor)
+
+    notes: list[str] = []
+    async with ActorSystem() as system:
+        parent = await system.spawn(Friend, actor=notes)
+        await parent.ask(lambda ctx: ctx.spawn(Friend, actor=notes))
+    assert notes == ["starts", "starts", "stops", "stops"]
+
+
 async def test_spawn_refuses_what_is_no_actor() -> None:
     """[ACTOR-18]"""
     async with ActorSystem() as system:
