@@ -48,6 +48,9 @@ or much would be answered before it is seen that the peer does not read (spec MS
 TURN_AT = 64 << 10
 """Bytes queued in one turn of the loop from which a sender lets it turn, so that others have their share."""
 
+COMPLAINTS_MAX = 300
+"""Mistakes of one peer that are told apart: as many as there are frame types, and some of its users'."""
+
 LINGER_SECONDS = 2.0
 """How long a connection that is being closed has to send what is queued."""
 
@@ -86,7 +89,7 @@ class Link(asyncio.BufferedProtocol):
         self.ends_batch = True
         """The frame that is being handled is the last of those that came together."""
         self.complaints: set[str] = set()
-        """What the peer has been told of already."""
+        """What the peer, or the log, has been told of already."""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._decoder = FrameDecoder(HELLO_BYTES_MAX)
@@ -109,6 +112,13 @@ class Link(asyncio.BufferedProtocol):
     def __repr__(self) -> str:
         way = "to" if self.dial is not None else "from"
         return f"<Link {way} {self.node_id or self.peer_host or '?'} {'open' if self.is_open else 'not open'}>"
+
+    def is_news(self, complaint: str) -> bool:
+        """Whether the complaint is new here. After very many of them nothing is, for a peer may invent some."""
+        is_news = complaint not in self.complaints and len(self.complaints) < COMPLAINTS_MAX
+        if is_news:
+            self.complaints.add(complaint)
+        return is_news
 
     # -------------------------------------------------------------------------------------------- sending
 

@@ -287,7 +287,8 @@ class MessagingMixin(ClusterNode):
     def _on_actor_message(self, link: Link, message: ActorMessage) -> None:
         if isinstance(message.message, Undecodable):
             error = message.message.error
-            logger.error("a message of node %s for %s was dropped: %s", link.node_id, message.actor, error)
+            level = logging.ERROR if link.is_news(f"message: {error}") else logging.DEBUG
+            logger.log(level, "a message of node %s for %s was dropped: %s", link.node_id, message.actor, error)
             letter = DeadLetter(None, message.actor, self.node_id, str(error))
             self._registry.dead_letters.add(letter)
             return

@@ -273,7 +273,9 @@ class PeerMixin(ClusterNode):
             link.send(self.wire.encode(Ping(message.id, pong=True)))
 
     def _on_error(self, link: Link, message: ErrorFrame) -> None:
-        logger.warning("node %s says: %s", link.node_id, _shown(message))
+        said = _shown(message)
+        level = logging.WARNING if link.is_news(f"said: {said}") else logging.DEBUG
+        logger.log(level, "node %s says: %s", link.node_id, said)
 
     # ------------------------------------------------------------------------------------- faults and losses
 

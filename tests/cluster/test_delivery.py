@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgpack
 import pytest
 
 from casty import DeadLetter, MailboxFullError
+from casty.cluster import link as link_module
+from casty.wire import _protocol as p
 from tests.cluster.actors import Counter, Echo, Keeper, Point, spawned
 from tests.cluster.harness import client, meshed, pair, until, within
+from tests.cluster.peers import peer_of
+from tests.support import logged
 
 
 async def test_messages_of_one_sender_arrive_in_order_sends_and_asks_alike() -> None:
@@ -24,6 +29,29 @@ async def test_messages_of_one_sender_arrive_in_order_sends_and_asks_alike() -> 
             await asyncio.sleep(0)
         await asyncio.gather(*asks)
         assert keeper.kept == list(range(1000))
+
+
+async def test_a_mistake_that_is_made_with_each_message_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 41: nor does a peer fill the log with types, or complaints, that it invents."""
+    monkeypatch.setattr(link_module, "COMPLAINTS_MAX", 4)
+    letters: list[DeadLetter] = []
+    async with client(node_id="a", trusted_modules=(), on_dead_letter=letters.append) as a:
+        await a.spawn(Echo, name="echo")
+        async with peer_of(a) as peer:
+            for kind in (1, 1, 1, *range(2, 9)):
+                body = msgpack.packb([f"shop:Type{kind}", {}])
+                peer.say(p.ACTOR_MSG, "echo", msgpack.ExtType(1, body))
+                peer.say(p.ERROR, "", {"code": "BAD_PAYLOAD", "rule": "FRAME-5", "text": f"no {kind}"})
+            await until(lambda: len(letters) == 10)
+    told = [line for line in logged(caplog) if "shop:Type" in line or "says" in line]
+    assert [line.partition("dropped: ")[2][:16] or line for line in told] == [
+        "type 'shop:Type1",
+        "node peer says: no 1 ['BAD_PAYLOAD', 'FRAME-5']",
+        "type 'shop:Type2",
+        "node peer says: no 2 ['BAD_PAYLOAD', 'FRAME-5']",
+    ]
 
 
 async def test_an_ask_of_a_full_mailbox_is_refused_and_a_message_is_a_dead_letter() -> None:
