@@ -15,7 +15,7 @@ from casty.bag import Bag
 from casty.context import MessageContext
 from casty.errors import ActorStartError, ActorStoppedError, ReentrancyError
 from casty.family import Family
-from casty.hooks import ends_task, for_actor, for_asker, say_goodbye, survives
+from casty.hooks import ends_task, for_actor, for_asker, say_goodbye, survives, text_of
 from casty.mailbox import BATCH_SIZE
 from casty.message_types import message_types
 
@@ -244,7 +244,7 @@ class Cell(Family["Cell"]):
             if isinstance(exc, CancelledError) and spawner is not None and spawner.cancelling():
                 self.close(drain=False)  # nobody will ever hold the ref
                 raise
-            raise ActorStartError(f"on_start of actor {self.ref} raised {exc!r}") from exc
+            raise ActorStartError(f"on_start of actor {self.ref} raised {text_of(exc, repr)}") from exc
 
     async def _start(self) -> None:
         self.task = asyncio.current_task()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from casty.errors import ActorFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from casty.actor import Actor, ActorRef
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def ends_task(exc: BaseException) -> bool:
 
 def for_asker(exc: BaseException, node_id: str | None) -> ActorFailedError:
     """What an asker learns of `exc`: the same on every node, and the original as `__cause__` on this one."""
-    error = ActorFailedError(type(exc).__name__, str(exc), node_id)
+    error = ActorFailedError(type(exc).__name__, text_of(exc), node_id)
     error.__cause__ = exc
     return error
 
@@ -62,6 +64,14 @@ def for_actor(exc: BaseException) -> Exception:
     """What hooks see of `exc`. They are promised an Exception; what is none comes wrapped in one."""
     if isinstance(exc, Exception):
         return exc
-    wrapped = RuntimeError(f"{type(exc).__name__} left the actor's receive: {exc}")
+    wrapped = RuntimeError(f"{type(exc).__name__} left the actor's receive: {text_of(exc)}")
     wrapped.__cause__ = exc
     return wrapped
+
+
+def text_of(exc: BaseException, form: Callable[[object], str] = str) -> str:
+    """What somebody else's exception says of itself; it may fail even in that."""
+    try:
+        return form(exc)
+    except Exception as error:
+        return f"{type(exc).__name__}, whose text cannot be made ({type(error).__name__})"

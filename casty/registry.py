@@ -23,6 +23,7 @@ from casty.errors import (
     NameTakenError,
     SystemStoppedError,
 )
+from casty.hooks import text_of
 from casty.mailbox import ASKS_MAX, BoundedMailbox
 from casty.ref import CheckedRef, LocalRef
 
@@ -226,7 +227,7 @@ def _construct(actor: Callable[..., Actor[Any]], kwargs: dict[str, Any]) -> Acto
     try:
         instance = actor(**kwargs)
     except Exception as exc:
-        raise ActorStartError(f"{actor!r} raised {exc!r}") from exc
+        raise ActorStartError(f"{actor!r} raised {text_of(exc, repr)}") from exc
     if not isinstance(cast(object, instance), Actor):  # an annotation is no more than a promise
         raise TypeError(
             f"spawn takes an Actor class or a function that returns one; {actor!r} gave {instance!r}"

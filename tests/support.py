@@ -41,3 +41,12 @@ def logged(caplog: pytest.LogCaptureFixture, by: str = "casty", level: int = log
     """What was logged. Without asyncio's debug mode, which has much to say on a busy machine."""
     found = [record for record in caplog.records if record.name.partition(".")[0] == by]
     return [record.getMessage() for record in found if record.levelno >= level]
+
+
+class UnspeakableError(Exception):
+    """One whose text fails, as of a class that asks for what was never set."""
+
+    def __str__(self) -> str:
+        raise AttributeError
+
+    __repr__ = __str__

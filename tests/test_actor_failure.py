@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from casty.errors import ActorFailedError, ActorStoppedError
+from casty.errors import ActorFailedError, ActorStartError, ActorStoppedError
 from casty.system import ActorSystem
 from tests.actors import Noted, Sturdy
-from tests.support import logged, run, settle
+from tests.support import UnspeakableError, logged, run, settle
 
 if TYPE_CHECKING:
     from casty.actor import ActorRef
@@ -45,6 +45,29 @@ async def test_on_error_can_keep_the_actor_and_its_state() -> None:
         assert await ref.ask("a") == "a"
     sent, asked = "on_error ValueError('sent')", "on_error ValueError('asked')"
     assert notes == ["starts", sent, asked, "handles a", "stops"]
+
+
+async def test_a_failure_that_cannot_say_what_it_is_is_one_like_any_other() -> None:
+    """[ACTOR-8] [ACTOR-16] [ACTOR-20] [ACTOR-23]"""
+    notes: list[str] = []
+
+    class Living(Noted):
+        def on_error(self, exc: Exception) -> bool:
+            self.note("on_error")
+            return True
+
+    class Unwilling(Noted):
+        async def on_start(self) -> None:
+            raise UnspeakableError
+
+    async with ActorSystem() as system:
+        ref = await system.spawn(Living, notes=notes)
+        with pytest.raises(ActorFailedError, match="UnspeakableError, whose text cannot be made"):
+            await ref.ask(UnspeakableError(), timeout=None)
+        assert await ref.ask("a") == "a"
+        with pytest.raises(ActorStartError, match="raised UnspeakableError, whose text cannot be made"):
+            await system.spawn(Unwilling, name="b", notes=notes)
+    assert notes == ["starts", "on_error", "handles a", "stops"]
 
 
 @pytest.mark.parametrize(("verdict", "survives"), [(True, True), (False, False), (1, True), (None, False)])

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
+from casty.hooks import text_of
 from casty.raft.events import Committed, Restored
 from casty.raft.types import EntryKind, Index
 
@@ -200,7 +201,9 @@ class Machine:
             if _is_cancelled():
                 raise
             logger.exception("the apply callback raised on entry %d", index)
-            failure = ApplyError(f"entry {index} is committed, but the apply callback raised {error!r}")
+            failure = ApplyError(
+                f"entry {index} is committed, but the apply callback raised {text_of(error, repr)}"
+            )
             failure.__cause__ = error
             _fail(ticket, failure)
         else:
@@ -215,7 +218,7 @@ class Machine:
         except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
-            self._fail(f"the snapshot that ends at {index} cannot be restored: {error!r}", error)
+            self._fail(f"the snapshot that ends at {index} cannot be restored: {text_of(error, repr)}", error)
             return
         self.last_applied = self._snapshot_index = index
 

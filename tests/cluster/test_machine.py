@@ -15,6 +15,7 @@ from casty.errors import ApplyError, StorageError, SystemStoppedError
 from casty.raft.events import Committed, Restored
 from casty.raft.types import ClusterId, Configuration, Entry, EntryKind, Index, Snapshot, Term
 from tests.cluster.harness import until, within
+from tests.support import UnspeakableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,7 +114,7 @@ async def test_without_a_callback_committed_is_done_and_nothing_is_lost() -> Non
         assert seen == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), asyncio.CancelledError()])
+@pytest.mark.parametrize("error", [ValueError("no"), asyncio.CancelledError(), UnspeakableError()], ids=type)
 async def test_what_the_callback_raises_goes_to_the_appender_only(error: BaseException) -> None:
     """Rule 57; a cancellation that leaks out of a callback is no end of the machine."""
     async with bench() as b:
