@@ -122,6 +122,10 @@ class ActorRef[M](ABC):
     def __hash__(self) -> int:
         return hash(self.address)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """The ref itself, which is an address and never changes; `dataclasses.asdict` copies a message's."""
+        return self
+
     def __str__(self) -> str:
         return self.address if self.node_id is None else f"{self.address} on node {self.node_id}"
 

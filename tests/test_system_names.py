@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from copy import deepcopy
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,6 +218,19 @@ async def test_a_ref_of_another_kind_is_equal_too() -> None:
         assert far != FarRef("node-2", "a")
         assert (repr(far), far.name) == (repr(ref), ref.name)
         assert await far.ask("hello") == ("hello", 5.0)
+
+
+async def test_what_holds_a_ref_can_be_copied() -> None:
+    """[ACTOR-33] The address is; the actor, its system and the event loop are not."""
+
+    @dataclass
+    class Question:
+        reply_to: ActorRef[Any]
+
+    async with ActorSystem() as system:
+        ref = await system.spawn(Echo)
+        assert asdict(Question(ref)) == {"reply_to": ref}
+        assert deepcopy([ref])[0] is ref
 
 
 async def test_a_ref_reaches_the_next_holder_of_its_name() -> None:
