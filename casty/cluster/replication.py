@@ -53,8 +53,10 @@ class LogReplicationMixin(ClusterNode):
 
         It gets everything from the start: a snapshot's state by the restore callback, then each command. After
         a restart it gets that again. What it raises is logged, and told to whoever appended the command.
-        Types that its parameter is annotated with are admitted in other nodes' commands, as by `register_type`.
+        Types that its parameter is annotated with are admitted in commands, as by `register_type`, and its
+        package is trusted.
         """
+        self.types.trust_code(callback)
         self.types.admit(*_command_types(callback))
         self.machine.set_apply_callback(callback)
 

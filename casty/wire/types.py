@@ -7,6 +7,7 @@ found (VALUE-2).
 
 from __future__ import annotations
 
+import functools
 import sys
 from enum import EnumType
 from types import ModuleType
@@ -26,8 +27,9 @@ _MAIN = "__main__"
 class TypeRegistry:
     """The types of one node: each actor system has its own, and two may trust different things.
 
-    With `trusted_modules` None, the top-level package of every type registered, spawned with or sent from here
-    is trusted; a tuple trusts exactly those packages and modules, and the empty one none.
+    With `trusted_modules` None, the top-level package of every type registered, spawned with or sent from here,
+    and of what applies commands here, is trusted; a tuple trusts exactly those packages and modules, and the
+    empty one none.
     """
 
     def __init__(self, trusted_modules: Iterable[str] | None = None) -> None:
@@ -71,6 +73,14 @@ class TypeRegistry:
     def trust(self, cls: type) -> None:
         """Trusts the package of a class that this node's own code uses, unless trust was given out by name."""
         self._packages.add(_package(wire_name(cls)))
+
+    def trust_code(self, code: object) -> None:
+        """Trusts the package of a function, or of a callable's class, that this node was given to call."""
+        while isinstance(code, functools.partial):
+            code = code.func
+        module: object = getattr(code, "__module__", None)
+        if isinstance(module, str):
+            self._packages.add(_package(_name_to_import(module)))
 
     def plan(self, cls: type) -> Record | Choice:
         """How a class is taken apart to be sent. Raises `SerializationError` for one that cannot be."""
@@ -124,10 +134,7 @@ class TypeRegistry:
 
 def wire_name(cls: type) -> str:
     """`module:qualname`. What was started with `python -m` goes by its module's name instead of `__main__`."""
-    module = cls.__module__
-    if module == _MAIN:
-        module = _name_of_main() or _MAIN
-    return f"{module}:{cls.__qualname__}"
+    return f"{_name_to_import(cls.__module__)}:{cls.__qualname__}"
 
 
 def is_local(cls: type) -> bool:
@@ -141,6 +148,10 @@ def _plan(cls: type, name: str) -> Record | Choice:
 
 def _package(name: str) -> str:
     return name.partition(":")[0].partition(".")[0]
+
+
+def _name_to_import(module: str) -> str:
+    return _name_of_main() or _MAIN if module == _MAIN else module
 
 
 def _name_of_main() -> str | None:

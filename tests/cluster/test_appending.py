@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.cluster.harness import (
     append,
     client,
     cluster,
+    durable,
     leader_of,
     node,
     others,
@@ -24,6 +26,8 @@ from tests.cluster.harness import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from casty import DistributedActorSystem
 
 
@@ -200,6 +204,36 @@ async def test_a_command_that_a_node_cannot_read_ends_raft_there() -> None:
                 for call in (other.append_command(1), other.wait_ready(), other.create_snapshot()):
                     with pytest.raises(StorageError, match="entry 2 cannot be decoded"):
                         await call
+
+
+@pytest.mark.parametrize("form", ["function", "partial", "method"])
+async def test_commands_may_be_dataclasses_of_the_callbacks_own_package(form: str, tmp_path: Path) -> None:
+    """VALUE-2, COMMIT-3: on the followers, and on each node that reads its own log again."""
+
+    class Kept:
+        def __init__(self) -> None:
+            self.orders: list[Any] = []
+
+        def apply(self, command):  # type: ignore[no-untyped-def]
+            self.orders.append(command)
+
+    def keep(orders, command):  # type: ignore[no-untyped-def]
+        orders.append(command)
+
+    each = durable(tmp_path)
+    for boot in (1, 2):
+        async with cluster(each=each) as nodes:
+            kept = [Kept() for _ in nodes]
+            for system, here in zip(nodes, kept, strict=True):
+                forms: dict[str, Any] = {
+                    "function": lambda command, here=here: here.orders.append(command),
+                    "partial": partial(keep, here.orders),
+                    "method": here.apply,
+                }
+                system.set_apply_callback(forms[form])
+            if boot == 1:
+                await append(nodes, Order("tea"))
+            await until(lambda kept=kept: all(here.orders == [Order("tea")] for here in kept))  # type: ignore[misc]
 
 
 async def test_a_command_that_cannot_be_sent_is_refused_before_it_is_appended() -> None:
