@@ -87,16 +87,16 @@ class Description:
 def read_ready(line: str) -> Description:
     """The READY line. Raises `Unmet`, the node's fault, where it is not as LAUNCH-2 says."""
     word, _, rest = line.strip().partition(" ")
-    expected = 'one line "READY {listen, node_id, protocol, impl, caps}"'
+    expected = 'one line "READY {listen, node_id, protocol, impl, caps}" (LAUNCH-2)'
     if word != "READY":
         raise Unmet(expected, repr(line[:200]))
     fields = _object(rest, expected)
     described = _describe(fields, expected)
     listen, node_id = fields.get("listen"), fields.get("node_id")
     if not isinstance(listen, str) or re.fullmatch(r"(127\.\d+\.\d+\.\d+|\[::1\]):\d{1,5}", listen) is None:
-        raise Unmet("listen to be a loopback host:port", repr(listen))
+        raise Unmet("listen to be a loopback host:port (LAUNCH-2)", repr(listen))
     if not isinstance(node_id, str):
-        raise Unmet("node_id to be a text", repr(node_id))
+        raise Unmet("node_id to be a text (LAUNCH-2)", repr(node_id))
     return Description(described.impl, described.protocol, described.caps, listen, node_id)
 
 

@@ -144,11 +144,11 @@ async def _await_ready(
             line = await output.readline()
             if not line:
                 status = await process.wait()
-                raise Unmet("a READY line", f"exit status {status}{_said(errors)}")
+                raise Unmet("a READY line (LAUNCH-2)", f"exit status {status}{_said(errors)}")
     except TimeoutError:
-        raise Unmet(f"a READY line within {seconds:.1f} s", f"silence{_said(errors)}") from None
+        raise Unmet(f"a READY line within {seconds:.1f} s (LAUNCH-2)", f"silence{_said(errors)}") from None
     except ValueError:
-        raise Unmet("a READY line", f"more than {STDOUT_MAX} bytes without an end of line") from None
+        raise Unmet("a READY line (LAUNCH-2)", f"more than {STDOUT_MAX} bytes without an end of line") from None
     return read_ready(line.decode(errors="replace"))
 
 

@@ -98,7 +98,8 @@ class Peer:
         except (OSError, TimeoutError) as error:
             if tls is not None and isinstance(error, ssl.SSLError | ConnectionError):
                 raise HandshakeError(f"a TLS handshake with the node at {address}", str(error)) from None
-            raise Unmet(f"the node to accept a connection at {address}", str(error) or "silence") from None
+            expected = f"the node to accept a connection at {address} (LAUNCH-2)"
+            raise Unmet(expected, str(error) or "silence") from None
         return self._line(reader, writer, node)
 
     async def dial(self, address: str, node: str, lane: str = "raft") -> Line:
@@ -106,7 +107,10 @@ class Peer:
         line = await self.connect(address, node)
         line.opened(self.node_id, node, lane)
         line.send(self.hello(lane))
-        heard = await line.hear("PEER_LIST.hello")
+        try:
+            heard = await line.hear("PEER_LIST.hello")
+        except Unmet as unmet:
+            raise Unmet(f"{unmet.expected} (HELLO-1)", unmet.got, frame=unmet.frame) from None
         if heard.message.name != node:
             raise heard.unmet(f"a hello of {node}", f"one of {heard.message.name}")
         line.send(self.peers())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conformance._rules import RULES
 from conformance.report.evidence import Evidence
 from conformance.report.html import SIGNS, TONES, document, pill, text, worst
+from conformance.report.text import broken
 from conformance.verdict import State
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ def _entry(id: str, case: Json, outcomes: list[Json], evidence: Evidence) -> Ite
             yield f"<h3>{pill(outcome['state'])} repeat {outcome['repeat']}</h3>"
         yield from evidence.of(outcome, case)
     yield "<h3>What the specification says</h3>"
-    for rule in case["rules"]:
+    found = [rule for each in outcomes for rule in broken(case["rules"], each["expected"])]
+    for rule in dict.fromkeys([*found, *case["rules"]]):
         yield _norm(rule)
     yield "</div></details>"
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from textwrap import fill
 from typing import TYPE_CHECKING, Final
 
 from conformance._rules import RULES
+from conformance.case import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from conformance._rules import Rule
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 112
 _INDENT: Final = 9
+_CITED: Final = re.compile(r"\b[A-Z]+-\d+[a-z]?\b")
 
 
 def explanation(case: Case, width: int = WIDTH) -> str:
@@ -59,8 +62,17 @@ def _head(case: Case, outcome: Outcome, width: int) -> str:
     return f"{left:<{room}}  {right}"
 
 
+def broken(rules: Sequence[str], expected: str) -> list[str]:
+    """The rules that a failure is about: the case's own, unless what was expected cites others alone. A node
+    that does not start fails every case, and breaks the rules of none.
+    """
+    cited = [id for id in dict.fromkeys(_CITED.findall(expected)) if id in RULES]
+    return cited if cited and not set(cited) & set(rules) else [*rules]
+
+
 def _body(case: Case, outcome: Outcome, width: int) -> Iterator[str]:
-    for id in case.rules:
+    rules = broken(case.rules, outcome.expected)
+    for id in rules:
         rule = RULES[id]
         yield _part("rule", f"{id} ({_place(rule)}): {rule.text}", width)
     for name in ("given", "when", "expect"):
@@ -76,9 +88,12 @@ def _body(case: Case, outcome: Outcome, width: int) -> Iterator[str]:
         yield _part("reason", outcome.reason, width)
     for note in outcome.notes:
         yield _part("note", note, width)
-    yield _part("why it matters", case.why, width)
-    if case.hint:
-        yield _part("hint", case.hint, width)
+    if rules == [*case.rules] or case.layer is Layer.LIVE:
+        yield _part("why it matters", case.why, width)
+        if case.hint:
+            yield _part("hint", case.hint, width)
+    elif why := " ".join(RULES[id].why for id in rules if RULES[id].why):
+        yield _part("why it matters", why, width)
     if outcome.artifacts:
         folder = nearby(outcome.artifacts)
         yield _part("kept", folder, width)

@@ -24,7 +24,7 @@ from conformance.report.compare import table
 from conformance.report.console import Console
 from conformance.report.page import page
 from conformance.report.results import badge, read_results
-from conformance.report.text import failure, printable
+from conformance.report.text import broken, failure, printable
 from conformance.verdict import Outcome, State
 from tests.conformance.nodes import casty, miniature, play, suite
 from tests.conformance.schemas import mistakes
@@ -171,6 +171,19 @@ def test_whatever_a_node_says_is_only_shown(folder: Path, found: dict[str, Any])
     outcome = Outcome("E-06", State.FAIL, 0.1, "5eed", got=HOSTILE, notes=[HOSTILE])
     assert "\x1b" not in failure(load()["E-06"], outcome)
     assert printable("a\x1b[0m\n→ ü\ud800") == "a\\x1b[0m\n→ ü\\ud800"
+
+
+def test_a_failure_names_the_rules_that_were_broken() -> None:
+    """Those of its case, unless what was expected cites others alone."""
+    assert broken(["VOTE-2"], "VOTE_RESPONSE with vote_granted=False") == ["VOTE-2"]
+    assert broken(["VOTE-2", "TERM-1"], "W2 (VOTE-2, FORM-9) to hold over the whole trace") == [
+        "VOTE-2",
+        "TERM-1",
+    ]
+    assert broken(["VOTE-4"], "W9 (PERSIST-1, APPEND-3) to hold") == ["PERSIST-1", "APPEND-3"]
+    outcome = Outcome("E-14", State.FAIL, 0.1, "5eed", expected="W9 (PERSIST-1, APPEND-3) to hold", got="it")
+    text = failure(load()["E-14"], outcome)
+    assert "  rule   PERSIST-1 (" in text and "VOTE-4" not in text and "why it matters" not in text
 
 
 def test_without_its_artifacts_a_failure_is_still_told(tmp_path: Path, found: dict[str, Any]) -> None:
