@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from conformance.node.contract import Launch, read_description
+from conformance.node.process import NodeProcess
+from conformance.stage import READY_SECONDS
 from conformance.verdict import Unmet
 
 if TYPE_CHECKING:
@@ -68,6 +70,23 @@ def describe(command: Sequence[str], scale: float) -> Description:
         expected = f"status 127 when asked for the capability {INVENTED!r} (LAUNCH-5)"
         raise Unmet(expected, f"{answer.how}: what it declares cannot be relied on{answer.last_words}")
     return described
+
+
+async def start(command: Sequence[str], scale: float) -> None:
+    """Starts a node once and ends it. Raises `Unmet`, the node's fault, where it prints no READY line: it would
+    not in any case either, and each would wait for it.
+    """
+    with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as folder:
+        launch = Launch(node_id="n1", data_dir=str(Path(folder) / "data"))
+        config = Path(folder) / "config.json"
+        launch.write(config)
+        process = await NodeProcess.start(
+            launch.command(command, config),
+            launch.environment(config, {}),
+            Path(folder),
+            ready_seconds=READY_SECONDS * scale,
+        )
+        await process.end()
 
 
 def time_scale() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import sys
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from conformance.case import load
 from conformance.front import Exit, play
 from conformance.report.console import Console
 from conformance.report.files import write_reports
-from conformance.report.text import nearby
+from conformance.report.text import broken, nearby
 from conformance.verdict import State, Unmet
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Manner:
 
 
 def hold(settings: Settings, cases: Sequence[Case], manner: Manner) -> tuple[Exit, Run | None]:
-    """Asks the command what it is, plays the cases, and writes the reports; None where nothing was played.
+    """Asks the command what it is, and whether it starts at all, plays the cases, and writes the reports; None
+    where nothing was played.
 
     Raises `CommandError` where there is no such program.
     """
@@ -42,10 +44,13 @@ def hold(settings: Settings, cases: Sequence[Case], manner: Manner) -> tuple[Exi
         probe.check_program(settings.reference[0])
     try:
         described = probe.describe(settings.command, settings.scale)
+        if len(cases) > 1:
+            asyncio.run(probe.start(settings.command, settings.scale))
     except Unmet as unmet:
         say(f"{shlex.join(settings.command)}")
         say(f"does not keep the launch contract: expected {unmet.expected}, got {unmet.got}")
-        say("nothing was played; `conformance explain LAUNCH-5` says what is asked of it")
+        rules = broken([], unmet.expected) or ["LAUNCH-2"]
+        say(f"nothing was played; `conformance explain {rules[0]}` says what is asked of it")
         return Exit.FAILED, None
     settings = replace(settings, impl=described.impl, caps=described.caps)
     settings.out.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,24 @@ def test_a_command_that_cannot_be_tested_is_told_at_once(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [("never_ready", "got silence; its last words: thinking about it"), ("exits_at_once", "got exit status 3")],
+)
+def test_a_node_that_does_not_start_is_not_waited_for_in_every_case(
+    tmp_path: Path, name: str, got: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with marked(monkeypatch) as mark:
+        assert main(["run", "--scale", "0.1", f"--out={out}", "--", *miniature(name)]) == 1
+        assert strays_of(mark) == []
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "expected a READY line" in printed.err and got in printed.err
+    assert "nothing was played; `conformance explain LAUNCH-2`" in printed.err
+    assert not out.exists()
+
+
 STARTS: Final = {
     where: f"import os, sys, signal as s; s.signal(s.SIGINT, s.{how}); os.execv(sys.argv[1], sys.argv[1:])"
     for where, how in (("foreground", "SIG_DFL"), ("background", "SIG_IGN"))
