@@ -235,7 +235,10 @@ def _compare(parsed: argparse.Namespace) -> int:
         _die(str(error))
     print(table(runs, is_whole=parsed.all))
     if parsed.output is not None:
-        parsed.output.write_text(page(runs), encoding="utf-8", errors="backslashreplace")
+        try:
+            parsed.output.write_text(page(runs), encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            _die(f"-o {parsed.output}: {error.strerror}")
         print(f"\npage     {parsed.output}")
     return 0
 
@@ -262,6 +265,7 @@ def _run(parsed: argparse.Namespace, command: list[str]) -> int:
         _die("no command: conformance run [CASES] [OPTIONS] -- CMD …")
     cases = _select(parsed)
     expected = _baseline(parsed.expect)
+    _check_folder(parsed.out)
     _need_packages()
     from conformance.probe import CommandError, time_scale
     from conformance.runner import choose_seed
@@ -297,6 +301,7 @@ def _replay(parsed: argparse.Namespace, command: list[str]) -> int:
             for line in replay_script(parsed.artifact, parsed.as_script, tuple(command)):
                 print(line)
             return 0
+        _check_folder(parsed.out)
         return replay(parsed.artifact, tuple(command), parsed.out)
     except (ArtifactError, CommandError) as error:
         _die(str(error))
@@ -313,6 +318,15 @@ def _need_packages() -> None:
         missing = lacking()
     if missing:
         _die(f"not installed: {', '.join(missing)}; pip install 'casty[conformance]'", HARNESS_ERROR)
+
+
+def _check_folder(out: Path) -> None:
+    """Dies where the folder of the reports is none that can be written to, or made."""
+    found = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not found.is_dir():
+        _die(f"--out {out}: {found} is no folder")
+    if not os.access(found, os.W_OK | os.X_OK):
+        _die(f"--out {out}: {found} cannot be written to")
 
 
 def _baseline(path: Path | None) -> dict[str, str]:

@@ -215,6 +215,8 @@ def test_a_run_of_nothing_is_refused(patterns: list[str], layers: list[str], sai
         (["replay", "not-there"], "not-there: No such file or directory; give the folder of a case"),
         (["explain", "E-99"], "'E-99' is neither a case nor a rule"),
         (["compare", "not-there"], "not-there: No such file"),
+        (["run", "E-01", "--out", __file__, "--", "true"], "test_front.py is no folder"),
+        (["replay", "not-there", "--out", __file__ + "/below"], "test_front.py is no folder"),
         (["list", "E-99"], "'E-99' fits no case"),
         ([], "the following arguments are required"),
     ],
