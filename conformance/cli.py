@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     listing = verbs.add_parser("list", help="the cases, or some of them")
     _add_selection(listing)
-    explain = verbs.add_parser("explain", help="a case (E-06) or a rule (VOTE-3) and why it is there")
+    explain = verbs.add_parser("explain", help="a case (E-06), a rule (VOTE-3) or an invariant (W2)")
     explain.add_argument("what", metavar="ID")
     compare = verbs.add_parser("compare", help="runs of several implementations, side by side")
     compare.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="results.json, or its folder")
@@ -210,9 +210,17 @@ def _list(parsed: argparse.Namespace) -> int:
 def _explain(what: str) -> int:
     from conformance._rules import RULES
     from conformance.report.text import explanation, rule_text
+    from conformance.trace.invariants import INVARIANTS
 
     cases = load()
-    if what in cases:
+    if what not in cases:
+        what = what.upper()
+    if what in INVARIANTS:
+        text, rules = INVARIANTS[what]
+        print(f"{what}  What no trace of a cluster shows whose nodes keep the rules:\n  {text}")
+        for id in filter(RULES.__contains__, rules):
+            print(f"\n{rule_text(RULES[id])}")
+    elif what in cases:
         print(explanation(cases[what]))
     elif what in RULES:
         print(rule_text(RULES[what]))
@@ -221,7 +229,7 @@ def _explain(what: str) -> int:
             if what in case.rules:
                 print(f"    {case.id:<6} {case.title}")
     else:
-        _die(f"{what!r} is neither a case nor a rule; see `conformance list`")
+        _die(f"{what!r} is neither a case nor a rule nor an invariant (W1 … W12); see `conformance list`")
     return 0
 
 

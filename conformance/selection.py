@@ -48,7 +48,13 @@ def select(
         and ("nightly" not in case.tags or nightly or case.id in patterns)
     ]
     if not chosen:
-        raise SelectionError("no case is left to play")
+        fits = select(cases, patterns, nightly=True)
+        asleep = [case.id for case in fits if "nightly" in case.tags]
+        if not nightly and len(asleep) == len(fits):
+            raise SelectionError(
+                f"no case is left to play: {' '.join(asleep)} only with --nightly, or by their ids"
+            )
+        raise SelectionError("no case is left to play: none that fits is of this layer and level")
     return chosen
 
 

@@ -16,6 +16,7 @@ from conformance.front import Exit, Run
 from conformance.runner import perform
 from conformance.selection import SelectionError, select
 from conformance.settings import Settings
+from conformance.trace.invariants import INVARIANTS
 from conformance.trial import verdict
 from conformance.verdict import HarnessError, Outcome, State, Undecided, Unmet, Unplayable
 
@@ -193,7 +194,8 @@ def test_levels_layers_and_nightly_cases_are_left_out() -> None:
     [
         (["E-99"], [], "'E-99' fits no case"),
         (["elections"], [], "election,"),
-        (["E-01"], ["disk"], "no case is left"),
+        (["E-01"], ["disk"], "no case is left to play: none that fits is of this layer"),
+        (["nightly"], [], "C-19 .*only with --nightly"),
     ],
 )
 def test_a_run_of_nothing_is_refused(patterns: list[str], layers: list[str], said: str) -> None:
@@ -251,8 +253,13 @@ def test_cases_and_rules_are_listed_and_explained(capsys: pytest.CaptureFixture[
     assert main(["explain", "E-06"]) == 0
     said = capsys.readouterr().out
     assert "VOTE-3 (MUST, spec/raft.md#vote-3" in said and "  given  n1" in said
-    assert main(["explain", "VOTE-3"]) == 0
+    assert main(["explain", "vote-3"]) == 0
     assert "    E-06   " in capsys.readouterr().out
+    assert list(INVARIANTS) == [f"W{number}" for number in range(1, 13)]
+    assert main(["explain", "W2"]) == 0
+    said = capsys.readouterr().out
+    assert "two votes of one server in one term" in said
+    assert "VOTE-2 (MUST" in said and "FORM-9 (MUST" in said
 
 
 def test_a_warden_finds_what_was_started_under_it() -> None:

@@ -33,8 +33,9 @@ played, whatever its name."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from conformance.trace.invariants.commits import JustifiedCommit, Monotone
 from conformance.trace.invariants.contents import Frames, SameStates
@@ -51,8 +52,13 @@ if TYPE_CHECKING:
 
     from conformance.trace.record import Record
 
-__all__ = ["Checker", "Violation", "check"]
+__all__ = ["INVARIANTS", "Checker", "Violation", "check"]
 
+INVARIANTS: Final = {
+    id: (text, rules.split(", "))
+    for id, text, rules in re.findall(r"^\| (W\d+) \| (.+) \| (.+) \|$", __doc__ or "", re.MULTILINE)
+}
+"""The first table above: what never happens, and the rules."""
 EACH_MAX = 5
 """Violations kept of one invariant, node and rule: the first tell the story, the rest follow from them."""
 
