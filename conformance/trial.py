@@ -13,7 +13,7 @@ from conformance.case import load
 from conformance.front import Exit, play
 from conformance.report.console import Console
 from conformance.report.files import write_reports
-from conformance.report.text import broken, nearby
+from conformance.report.text import broken, nearby, program
 from conformance.verdict import State, Unmet
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def hold(settings: Settings, cases: Sequence[Case], manner: Manner) -> tuple[Exi
         say(f"{shlex.join(settings.command)}")
         say(f"does not keep the launch contract: expected {unmet.expected}, got {unmet.got}")
         rules = broken([], unmet.expected) or ["LAUNCH-2"]
-        say(f"nothing was played; `conformance explain {rules[0]}` says what is asked of it")
+        say(f"nothing was played; `{program()} explain {rules[0]}` says what is asked of it")
         return Exit.FAILED, None
     settings = replace(settings, impl=described.impl, caps=described.caps)
     settings.out.mkdir(parents=True, exist_ok=True)

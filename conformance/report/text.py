@@ -97,7 +97,12 @@ def _body(case: Case, outcome: Outcome, width: int) -> Iterator[str]:
     if outcome.artifacts:
         folder = nearby(outcome.artifacts)
         yield _part("kept", folder, width)
-        yield _part("again", f"conformance replay {folder}", width)
+        yield _part("again", f"{program()} replay {folder}", width)
+
+
+def program() -> str:
+    """What this was started as: `tools/dev` says so, for `conformance` alone is not on everybody's path."""
+    return os.environ.get("CONFORMANCE") or "conformance"
 
 
 def seed_of(outcome: Outcome) -> str:

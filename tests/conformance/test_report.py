@@ -173,6 +173,13 @@ def test_whatever_a_node_says_is_only_shown(folder: Path, found: dict[str, Any])
     assert printable("a\x1b[0m\n→ ü\ud800") == "a\\x1b[0m\n→ ü\\ud800"
 
 
+def test_a_failure_is_played_again_by_the_program_that_showed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome("E-06", State.FAIL, 0.1, "5eed", artifacts="cases/E-06")
+    assert "  again  conformance replay cases/E-06" in failure(load()["E-06"], outcome)
+    monkeypatch.setenv("CONFORMANCE", "./tools/dev conformance")
+    assert "  again  ./tools/dev conformance replay cases/E-06" in failure(load()["E-06"], outcome)
+
+
 def test_a_failure_names_the_rules_that_were_broken() -> None:
     """Those of its case, unless what was expected cites others alone."""
     assert broken(["VOTE-2"], "VOTE_RESPONSE with vote_granted=False") == ["VOTE-2"]
