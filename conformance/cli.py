@@ -196,6 +196,13 @@ def _select(parsed: argparse.Namespace) -> list[Case]:
         _die(str(error))
 
 
+def _selection(parsed: argparse.Namespace) -> tuple[str, ...]:
+    """The words that choose the same cases again."""
+    layers = [word for layer in parsed.layer for word in ("--layer", layer)]
+    level = ["--level", parsed.level] if parsed.level != "strict" else []
+    return (*parsed.cases, *layers, *level, *(["--nightly"] if parsed.nightly else []))
+
+
 def _list(parsed: argparse.Namespace) -> int:
     for case in _select(parsed):
         remarks = [
@@ -289,6 +296,7 @@ def _run(parsed: argparse.Namespace, command: list[str]) -> int:
         repeat=parsed.repeat,
         expected_failures=expected,
         reference=tuple(shlex.split(parsed.reference or "")),
+        selection=_selection(parsed),
     )
     manner = Manner(workers=parsed.workers, is_strict=parsed.strict, is_verbose=parsed.verbose)
     try:

@@ -44,6 +44,7 @@ def replay(folder: Path, command: tuple[str, ...], out: Path) -> Exit:
         keep=True,
         repeat=1,
         first_repeat=kept.repeat,
+        selection=(kept.case,),
         command=command or kept.settings.command,
     )
     status, run = hold(settings, [catalogue[kept.case]], Manner(is_verbose=True))

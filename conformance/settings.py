@@ -34,10 +34,13 @@ class Settings:
     """Ids that fail as known, with the reason (the baseline)."""
     reference: tuple[str, ...] = ()
     """The command of another implementation, for mixed clusters."""
+    selection: tuple[str, ...] = ()
+    """The words of the command line that chose the cases: all, without."""
 
     def as_dict(self) -> dict[str, Any]:
         """In the terms of JSON."""
         plain = {"command": [*self.command], "reference": [*self.reference], "caps": sorted(self.caps)}
+        plain["selection"] = [*self.selection]
         return asdict(self) | plain | {"out": str(self.out)}
 
     @classmethod
@@ -48,6 +51,7 @@ class Settings:
             "command": tuple(given["command"]),
             "reference": tuple(given["reference"]),
             "caps": frozenset(given["caps"]),
+            "selection": tuple(given.get("selection", ())),
             "out": Path(given["out"]),
         }
         return cls(**{name: value for name, value in given.items() if name in known} | exact)

@@ -44,7 +44,7 @@ def _head(results: Json) -> Iterator[str]:
     yield f'<p class="sentence {_TONE_OF_STATUS[results["status"]]}">{text(_sentence(results))}</p>'
     facts = {
         "command": f"<code>{text(shlex.join(results['command']))}</code>",
-        "cases": f"{played} of {results['selected']} selected, in {results['seconds']:.1f} s",
+        "cases": f"{played} of {results['selected']} selected{_chosen(results)}, in {results['seconds']:.1f} s",
         "declares": text(", ".join(results["capabilities"]) or "no capabilities"),
         "seed": f"<code>{text(results['seed'])}</code>, bounds of time × {results['scale']:g}",
         "ended": text(f"{results['ended']}, {results['system']}"),
@@ -62,13 +62,21 @@ def _head(results: Json) -> Iterator[str]:
     yield '<button id="unfold">unfold</button></div></header>'
 
 
+def _chosen(results: Json) -> str:
+    """By which words, where not all are."""
+    words = results.get("selection")
+    return f" by <code>{text(shlex.join(words))}</code>" if words else ""
+
+
 def _sentence(results: Json) -> str:
     counts = results["summary"]
     failed = counts.get(State.FAIL, 0) + counts.get(State.XPASS, 0)
     match results["status"]:
         case 0:
-            return f"Conforms: {counts.get(State.PASS, 0)} cases passed, none failed."
+            part = ", as far as these cases go" if results.get("selection") else ""
+            return f"Conforms{part}: {counts.get(State.PASS, 0)} cases passed, none failed."
         case 1:
+            failed = failed or counts.get(State.NONSTRICT, 0)  # with --strict
             return f"Does not conform: {failed} of {sum(counts.values())} cases failed."
         case 2:
             return (
@@ -169,10 +177,11 @@ def _norm(id: str) -> str:
 
 
 def _foot(results: Json) -> str:
-    command = shlex.join(results["command"])
+    chosen = [*results.get("selection", ()), "--seed", results["seed"]]
+    command = f"{shlex.join(chosen)} -- {shlex.join(results['command'])}"
     return (
         "<footer><p>The same run once more:</p>"
-        f'<pre class="wraps">conformance run --seed {text(results["seed"])} -- {text(command)}</pre>'
+        f'<pre class="wraps">conformance run {text(command)}</pre>'
         "<p>One case alone: <code>conformance replay</code> and the folder that it left behind. What is drawn "
         "at random comes again; how processes and networks interleave does not.</p></footer>"
     )

@@ -56,6 +56,7 @@ def results(
         "verdict": VERDICTS[int(status)],
         "seconds": round(run.seconds, 3),
         "selected": selected,
+        "selection": [*settings.selection],
         "summary": summary(outcome["state"] for outcome in outcomes),
         "trouble": run.trouble,
         "groups": [*GROUPS.values()],
@@ -88,7 +89,7 @@ def badge(results: Mapping[str, Any]) -> dict[str, Any]:
     counts = results["summary"]
     played = sum(counts.values()) - counts.get(State.UNSUPPORTED, 0) - counts.get(State.SKIP, 0)
     colour = {0: "brightgreen", 1: "red", 2: "yellow"}.get(results["status"], "lightgrey")
-    message = f"{counts.get(State.PASS, 0)} of {played}"
+    message = f"{counts.get(State.PASS, 0)} of {played}" + (" selected" if results.get("selection") else "")
     if results["status"] not in (0, 1):
         message += f", {results['verdict']}"
     return {"schemaVersion": 1, "label": "casty conformance", "message": message, "color": colour}

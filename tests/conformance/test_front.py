@@ -38,6 +38,7 @@ FULL = Settings(
     first_repeat=1,
     expected_failures={"E-01": "because"},
     reference=("other", "node"),
+    selection=("E-*", "--layer", "disk"),
 )
 
 

@@ -155,7 +155,7 @@ def test_the_page_needs_nothing_else_and_leads_to_what_is_there(folder: Path) ->
         "<b>VOTE-3</b> (MUST, spec/raft.md#vote-3",
         "With the durable log alone, an acknowledgement",  # why the rule is there
         "FAIL: wanted VOTE_RESPONSE",  # in the picture
-        "conformance run --seed 5eed -- ",
+        "conformance run E-01 E-06 R-14 --seed 5eed -- ",
     ):
         assert part in text, part
 
@@ -171,6 +171,20 @@ def test_whatever_a_node_says_is_only_shown(folder: Path, found: dict[str, Any])
     outcome = Outcome("E-06", State.FAIL, 0.1, "5eed", got=HOSTILE, notes=[HOSTILE])
     assert "\x1b" not in failure(load()["E-06"], outcome)
     assert printable("a\x1b[0m\n→ ü\ud800") == "a\\x1b[0m\n→ ü\\ud800"
+
+
+def test_a_page_says_what_was_selected_and_how_to_run_it_again(tmp_path: Path, found: dict[str, Any]) -> None:
+    """A run of three cases is not shown as one of all."""
+    assert found["selection"] == ["E-01", "E-06", "R-14"]
+    some = found | {"status": 0, "selection": ["E-*", "--layer", "disk"]}
+    text = page(some, tmp_path)
+    assert "Conforms, as far as these cases go: 1 cases passed" in text
+    assert "conformance run &#x27;E-*&#x27; --layer disk --seed 5eed -- " in text
+    assert badge(some)["message"] == "1 of 2 selected"
+    text = page(some | {"selection": []}, tmp_path)
+    assert "Conforms: 1 cases passed" in text and "conformance run --seed 5eed -- " in text
+    strict = {"status": 1, "summary": {"PASS": 2, "NONSTRICT": 1}}
+    assert "Does not conform: 1 of 3 cases failed." in page(some | strict, tmp_path)
 
 
 def test_a_failure_is_played_again_by_the_program_that_showed_it(monkeypatch: pytest.MonkeyPatch) -> None:
