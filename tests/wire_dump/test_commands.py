@@ -188,6 +188,14 @@ def test_check_finds_nothing_wrong_with_a_cluster_that_is_right(capsys: pytest.C
         assert told.lines[-1].endswith("frames: nothing is wrong")
 
 
+def test_check_of_no_frame_is_not_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The wrong port, an empty file: 2, and no word of nothing being wrong."""
+    (empty := tmp_path / "empty").touch()
+    for path in (empty, talk(tmp_path, Talk().open())):
+        told = Told(capsys, "check", path)
+        assert (told.status, told.lines[-1]) == (2, "0 frames: nothing was checked")
+
+
 def test_check_says_what_is_wrong_and_of_what_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """1 for a broken rule, 2 for bytes that are no frames."""
     beats = heartbeat("n1", 1, term=5), heartbeat("n1", 2, term=4)
@@ -209,7 +217,7 @@ def test_check_says_what_is_wrong_and_of_what_kind(tmp_path: Path, capsys: pytes
     cut = talk(tmp_path, Talk().open().say(hello("n1")).say(heartbeat("n1", 1)[:-5]).end(flags=RST))
     told = Told(capsys, "check", cut)
     assert told.status == 2
-    assert told.lines[-1] == "1 frames: nothing is wrong; 1 place where bytes are no frames"
+    assert told.lines[-1] == "1 frame: nothing is wrong; 1 place where bytes are no frames"
     assert (Told(capsys, cut).status, Told(capsys, cut, "--strict").status) == (0, 2)
 
 

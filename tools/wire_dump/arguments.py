@@ -31,8 +31,9 @@ Operators: == != < <= > >= ~ (regular expression) contains in (…), and or not 
 Short for types: {", ".join(f"{alias} {name}" for alias, name in ALIASES.items())}.
 
 Exit status: 0 done; {EXIT_FOUND} something is not as it should be (check, decode, encode, replay --diff);
-{EXIT_UNREADABLE} bytes that are no frames (check; others with --strict); {EXIT_USAGE} the command line makes no
-sense; {EXIT_NO_INPUT} no such input; {EXIT_UNAVAILABLE} nobody listens there, or one cannot (live, replay);
+{EXIT_UNREADABLE} bytes that are no frames, or no frame to check (check; others with --strict);
+{EXIT_USAGE} the command line makes no sense; {EXIT_NO_INPUT} no such input;
+{EXIT_UNAVAILABLE} nobody listens there, or one cannot (live, replay);
 {EXIT_IO} reading or writing failed.
 """
 

@@ -38,7 +38,9 @@ from before are not named by frames' numbers.
 
 
 def check(parsed: argparse.Namespace) -> int:
-    """Writes what is wrong. 1 where a rule is broken; else 2 where bytes are no frames; else 0."""
+    """Writes what is wrong. 1 where a rule is broken; else 2 where bytes are no frames, or there is no frame at
+    all: who checks nothing has found nothing out; else 0.
+    """
     with opened(parsed) as (source, watch):
         lines = Lines(Style(is_coloured(parsed.color)), source.clock)
         judge = _Judge(source, complete=parsed.complete)
@@ -52,7 +54,9 @@ def check(parsed: argparse.Namespace) -> int:
                 else:
                     print(*judge.as_lines(violation, event), sep="\n")
         print(*judge.summary(watch.frames, watch.unreadable, as_json=as_json), sep="\n")
-        return EXIT_FOUND if judge.found else EXIT_UNREADABLE if watch.unreadable else 0
+        if judge.found:
+            return EXIT_FOUND
+        return EXIT_UNREADABLE if watch.unreadable or not watch.frames else 0
 
 
 class _Judge:
@@ -130,7 +134,9 @@ class _Judge:
         places = "place" if unreadable == 1 else "places"
         tail = f"; {unreadable:,} {places} where bytes are no frames" if unreadable else ""
         noun = "violation" if self.found == 1 else "violations"
-        yield f"{frames:,} frames: {f'{self.found:,} {noun}{more}' if self.found else 'nothing is wrong'}{tail}"
+        fine = "nothing is wrong" if frames else "nothing was checked"
+        counted = f"{frames:,} frame{'s' * (frames != 1)}"
+        yield f"{counted}: {f'{self.found:,} {noun}{more}' if self.found else fine}{tail}"
 
     def _with_frames(self, text: str) -> str:
         """The text with the frames' numbers for those of the records."""
