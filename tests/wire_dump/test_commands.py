@@ -269,7 +269,11 @@ def test_follow_lists_connections_and_shows_one(tmp_path: Path, capsys: pytest.C
     assert listed[1].split() == ["1", "0.000000", "n1", "→", "n2", "2", "266", "reset"]
     shown = Told(capsys, "follow", path, 1).out
     assert shown.count("lane = 'raft'") == 2
-    assert Told(capsys, "follow", path, 2).out == ""
+    told = Told(capsys, "follow", path, 2)
+    assert (told.out, told.status) == ("", 64)
+    assert told.err == "wire-dump: there is no connection 2; without a number, all are listed\n"
+    assert Told(capsys, "follow", path, 2, "-f", "type==AE").status == 0
+    assert len(Told(capsys, "follow", CAPTURE, 4, "-c", 3, "-d", 1).lines) == 3  # of its frames, not of all
 
 
 BAD_LINES = {

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from conformance.trace.record import Closed, Marked, Opened
 from wire_dump.arguments import EXIT_UNREADABLE
 from wire_dump.events import Seen, Trouble
+from wire_dump.mistakes import UsageError
 from wire_dump.output import writer
-from wire_dump.selection import opened
+from wire_dump.selection import first, opened
 from wire_dump.text import Style
 
 if TYPE_CHECKING:
@@ -61,14 +62,29 @@ def status_of(parsed: argparse.Namespace, watch: Watch) -> int:
 
 def follow(parsed: argparse.Namespace) -> int:
     """Writes the events of one connection; without its number, a line for each that there is."""
+    count = parsed.count
+    if parsed.connection is not None:
+        parsed.count = None  # it is about the frames of that connection
     with opened(parsed) as (source, watch):
         if parsed.connection is None:
             for line in _listed(source.events):
                 print(line)
         else:
             out = writer(parsed.output, style_of(parsed), source.clock)
-            write((event for event in source.events if _is_about(event, parsed.connection)), out)
+            is_whole = parsed.filter is None and parsed.since is None and parsed.until is None
+            write(_of(source.events, parsed.connection, count, must_be=is_whole), out)
         return status_of(parsed, watch)
+
+
+def _of(events: Iterable[Event], connection: int, count: int | None, *, must_be: bool) -> Iterator[Event]:
+    """The events of one connection, up to its `count`th frame."""
+    found = (event for event in events if _is_about(event, connection))
+    is_there = False
+    for event in found if count is None else first(found, count):
+        is_there = True
+        yield event
+    if must_be and not is_there and count != 0:
+        raise UsageError(f"there is no connection {connection}; without a number, all are listed")
 
 
 def _is_about(event: Event, connection: int) -> bool:
