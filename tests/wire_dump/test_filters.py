@@ -94,6 +94,7 @@ WRONGS = {
     "src==n1": ('a string is written "n1"', 5),
     'src=="n1': ("this string does not end", 5),
     "term § 3": ("not understood", 5),
+    "type = AE": ("equal is written ==", 5),
     "AE": ("for frames of a type: type==AE", 0),
     "type==AX": ("there is no type AX", 6),
     'type=="AX"': ("there is no type AX", 6),

@@ -91,8 +91,12 @@ class _Parser:
         while at < len(self._text):
             match = _TOKENS.match(self._text, at)
             if match is None:
-                quote = self._text[at] in "'\""
-                raise FilterError(self._text, at, "this string does not end" if quote else "not understood")
+                hints = {
+                    "'": "this string does not end",
+                    '"': "this string does not end",
+                    "=": "equal is written ==",
+                }
+                raise FilterError(self._text, at, hints.get(self._text[at], "not understood"))
             kind = str(match.lastgroup)
             if kind != "space":
                 shown = _SYMBOLS.get(match[0], match[0])
