@@ -15,9 +15,9 @@ from conformance.trace.rows import Arrow, Band, Note, Turn
 from conformance.trace.story import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from conformance.trace.record import Record
+    from conformance.trace.record import Record, Sent
     from conformance.trace.rows import Role, Row, Story
 
 _GUTTER: Final = 74
@@ -41,12 +41,13 @@ def svg(
     since: float | None = None,
     until: float | None = None,
     everything: bool = False,
+    is_asked: Callable[[Sent], bool] | None = None,
 ) -> str:
     """The picture as one SVG document.
 
     Heartbeats and the like are drawn as one, unless `everything` is asked for.
     """
-    story = tell(records, since=since, until=until, everything=everything)
+    story = tell(records, since=since, until=until, everything=everything, is_asked=is_asked)
     drawing = _Drawing(story, title, with_head=True)
     return drawing.document()
 
@@ -58,9 +59,10 @@ def page(
     since: float | None = None,
     until: float | None = None,
     everything: bool = False,
+    is_asked: Callable[[Sent], bool] | None = None,
 ) -> str:
     """The picture as an HTML page."""
-    story = tell(records, since=since, until=until, everything=everything)
+    story = tell(records, since=since, until=until, everything=everything, is_asked=is_asked)
     drawing = _Drawing(story, "", with_head=False)
     name = _escaped(title or "What the wire showed")
     return (

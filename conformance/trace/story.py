@@ -19,7 +19,7 @@ from conformance.wire.message import Message, decode
 from conformance.wire.problem import PayloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from conformance.trace.record import Record
 
@@ -33,14 +33,16 @@ def tell(
     since: float | None = None,
     until: float | None = None,
     everything: bool = False,
+    is_asked: Callable[[Sent], bool] | None = None,
     rows_max: int = 2000,
 ) -> Story:
-    """The story of the records between two times; what was before counts for what is known of the nodes.
+    """The story of the records between two times; what was before counts for what is known of the nodes, and so
+    do messages that are not asked for.
 
     Runs of heartbeats and gossip are told as one, and pings not at all, unless `everything` is asked for. Rows
     beyond `rows_max` are left out.
     """
-    teller = _Teller()
+    teller = _Teller(is_asked)
     rows: list[Row] = []
     roles: dict[str, Role] = {}
     left_out = 0
@@ -74,6 +76,8 @@ class _Told:
 
     row: Row
     quiet: str = ""
+    hidden: bool = False
+    """It is not asked for, and only what it says of the nodes is told."""
 
 
 @dataclass(slots=True)
@@ -86,7 +90,8 @@ class _Node:
 class _Teller:
     """Goes through the records and keeps what is known of each node."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_asked: Callable[[Sent], bool] | None = None) -> None:
+        self._is_asked = is_asked
         self.nodes: dict[str, _Node] = {}
         self.members: set[str] = set()
         self._commits: dict[tuple[str, int], int] = {}
@@ -119,11 +124,12 @@ class _Teller:
     def _sent(self, record: Sent) -> Iterator[_Told]:
         source, target = self._known(record.source), self._known(record.target)
         arrow = Arrow(record.time, source=source, target=target, fate=record.fate)
+        hidden = self._is_asked is not None and not self._is_asked(record)
         try:
             message = decode(record.frame)
         except PayloadError as error:
             arrow.text, arrow.tone, arrow.about = f"{record.frame.kind} ✗ {error.code}", "error", str(error)
-            yield _Told(arrow)
+            yield _Told(arrow, hidden=hidden)
             return
         arrow.text, arrow.tone = caption(message)
         about = [f"{record.time:.6f} s  {source} → {target}", summary(message), f"{record.frame.size:,} bytes"]
@@ -137,7 +143,7 @@ class _Teller:
         if turn is not None:
             yield _Told(turn)
         loud = arrow.chips or arrow.roles or record.fate != "passed"
-        yield _Told(arrow, "" if loud else quiet)
+        yield _Told(arrow, "" if loud else quiet, hidden)
 
     def _known(self, node: str | None) -> str:
         name = node or "?"
@@ -269,13 +275,19 @@ _GOSSIP: Final = frozenset(("hello", "peer list", "refused connection"))
 def _gathered(told: Iterable[_Told], *, everything: bool) -> Iterator[Row]:
     """The rows, with runs of quiet ones made into bands, and without pings."""
     run: list[_Told] = []
+    unseen: dict[str, Role] = {}
     for item in told:
+        if item.hidden:
+            unseen |= item.row.roles
+            continue
         if item.quiet and not everything:
             if item.quiet != "ping":
                 run.append(item)
             continue
         yield from _band(run)
         run = []
+        item.row.roles = unseen | item.row.roles
+        unseen = {}
         yield item.row
     yield from _band(run)
 

@@ -71,6 +71,21 @@ def test_a_part_of_the_story_knows_what_was_before() -> None:
     assert all(killed < row.time <= killed + 0.5 for row in part.rows)
 
 
+def test_what_is_not_drawn_counts_for_what_is_known(tmp_path: Path) -> None:
+    """A picture of votes alone says who won them; and a count begins where the picture does."""
+
+    def drawn(*options: str) -> str:
+        assert main(["graph", str(TRACE), "-o", str(tmp_path / "part.svg"), *options]) == 0
+        return (tmp_path / "part.svg").read_text()
+
+    votes = drawn("-f", "type in (RV, VR)")
+    assert "leader of term 1" in votes and "leader of term 2" in votes and "killed" in votes
+    assert "vote granted" in votes and "heartbeat" not in votes and "AppendEntries" not in votes
+    killed = next(each.time for each in read_trace(TRACE) if isinstance(each, Marked) and each.event == "kill")
+    later = drawn("--since", str(killed), "-c", "1", "-f", "type==VR")
+    assert later.count("vote granted") == 1 and "leader of term 1" not in later
+
+
 def test_rows_are_bounded_and_what_is_left_out_is_said() -> None:
     """A trace of a day is no picture."""
     story = tell(read_trace(TRACE), rows_max=10)
