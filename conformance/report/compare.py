@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,13 @@ def table(runs: Sequence[Json], *, is_whole: bool = False) -> str:
             for id in ids
             if is_whole or {column.get(id, State.PASS) for column in columns} != {State.PASS}
         ]
-        passed = (
-            f"{sum(column.get(id) == State.PASS for id in ids)} of {sum(id in column for id in ids)}"
-            for column in columns
-        )
+        passed = (_passed(column, ids) or _ABSENT for column in columns)
         lines += [f"{group:<60}" + "".join(f"{cell:>{width}}" for cell in passed), *rows]
     verdicts = "".join(f"{run['verdict']:>{width}}" for run in runs)
-    return "\n".join([*lines, f"{'all':<60}{verdicts}"])
+    lines.append(f"{'all':<60}{verdicts}")
+    if len({run["impl"] for run in runs}) < len(runs):
+        lines += ["", *(f"{name}: {shlex.join(run['command'])}" for name, run in zip(names, runs, strict=True))]
+    return printable("\n".join(lines))
 
 
 def page(runs: Sequence[Json]) -> str:
@@ -55,8 +56,7 @@ def _parts(runs: Sequence[Json]) -> Iterator[str]:
     for group, ids in _by_group(runs):
         yield f'<tr class="group"><th colspan="2">{group}</th>'
         for column in columns:
-            passed = sum(column.get(id) == State.PASS for id in ids)
-            yield f"<th>{passed} of {sum(id in column for id in ids)}</th>"
+            yield f"<th>{_passed(column, ids)}</th>"
         yield "</tr>"
         for id in ids:
             states = [column.get(id) for column in columns]
@@ -69,6 +69,7 @@ def _parts(runs: Sequence[Json]) -> Iterator[str]:
 
 def _facts(runs: Sequence[Json]) -> Iterator[str]:
     rows = {
+        "command": [shlex.join(run["command"]) for run in runs],
         "verdict": [run["verdict"] for run in runs],
         "declares": [", ".join(run["capabilities"]) or "nothing" for run in runs],
         "states": [", ".join(f"{count} {state}" for state, count in run["summary"].items()) for run in runs],
@@ -83,6 +84,12 @@ def _cell(state: str | None) -> str:
     if state is None:
         return '<td class="none">not played</td>'
     return f'<td class="{TONES[state]}">{SIGNS[state]} {state}</td>'
+
+
+def _passed(column: Mapping[str, str], ids: Sequence[str]) -> str:
+    """How many of those that were played; empty where none was."""
+    played = [column[id] for id in ids if id in column]
+    return f"{played.count(State.PASS)} of {len(played)}" if played else ""
 
 
 def _column(run: Json) -> dict[str, str]:

@@ -234,6 +234,9 @@ def test_runs_are_compared(folder: Path, found: dict[str, Any], tmp_path: Path, 
     assert '<tr class="differs"><td class="mono">E-06</td>' in text
     assert "miniature/always_grants and theirs/2" in text
     assert "theirs/2 (2)" in comparison([better, better])
+    fixed = better | {"command": ["./fixed"], "cases": {}, "outcomes": []}
+    told = table([better, fixed])
+    assert "theirs/2 (2): ./fixed" in told and " of 0" not in told + comparison([better, fixed])
 
 
 def test_results_of_something_else_are_refused(tmp_path: Path) -> None:
