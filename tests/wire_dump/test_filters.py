@@ -87,6 +87,7 @@ def test_expressions_hold_where_they_should(text: str, frame: Frame, expected: b
 
 WRONGS = {
     "trm>3": ("did you mean term?", 0),
+    "entries.index>3": ("there is no field entries.index; entries have term, kind, data", 0),
     "term>": ("expected a value", 5),
     "term>3 and": ("expected the name of a field", 10),
     "term>3 term<5": ("expected and, or, or the end", 7),

@@ -41,6 +41,14 @@ SPECIFIED: Final = frozenset(
 ) | {"message"}
 """Names of the fields of payloads and of the structs in them."""
 
+INNER: Final = {
+    field.name: tuple(inner.name for inner in STRUCTS[struct])
+    for fields in (*SHAPES.values(), *STRUCTS.values())
+    for field in fields
+    if (struct := field.kind.removeprefix("list<").removesuffix(">")) in STRUCTS
+}
+"""The fields of the structs in a field; what is in others is the users' affair."""
+
 ALIASES: Final = {
     "MSG": "ACTOR_MSG",
     "LQ": "LOOKUP_REQ",
@@ -67,7 +75,9 @@ TYPES: Final = {name: type for type, name in TYPE_NAMES.items()} | {
 
 def is_known(name: str) -> bool:
     """Whether some frame can have a value by this name."""
-    first = name.partition(".")[0]
+    first, *rest = name.split(".")
+    if first in INNER and rest:
+        return len(rest) == 1 and rest[0] in INNER[first]
     return first in SPECIFIED or (first in ABOUT and first == name)
 
 

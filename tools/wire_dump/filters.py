@@ -20,7 +20,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
-from wire_dump.fields import ABOUT, SPECIFIED, TYPES, is_known, values
+from wire_dump.fields import ABOUT, INNER, SPECIFIED, TYPES, is_known, values
 from wire_dump.mistakes import UsageError
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ class _Parser:
         if not is_known(token.text):
             close = get_close_matches(token.text, [*ABOUT, *sorted(SPECIFIED)], 1)
             hint = f"; did you mean {close[0]}?" if close else ""
+            if (holder := token.text.partition(".")[0]) in INNER:
+                hint = f"; {holder} have {', '.join(INNER[holder])}"
             if token.text in TYPES:
                 hint = f"; for frames of a type: type=={token.text}"
             self._fail(f"there is no field {token.text}{hint}")
