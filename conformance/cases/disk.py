@@ -19,6 +19,7 @@ from conformance.peer.troupe import entries
 from conformance.verdict import Unmet
 
 if TYPE_CHECKING:
+    from conformance.peer.line import Heard
     from conformance.peer.peer import Peer
     from conformance.stage import Stage
 
@@ -35,11 +36,14 @@ class Watch:
     def __init__(self) -> None:
         self._began = asyncio.get_running_loop().time()
 
-    def expect_waited(self, what: str) -> None:
-        """Raises `Unmet` if less time has passed than one delayed sync takes."""
+    def expect_waited(self, what: str, heard: Heard | None = None, path: str = "") -> None:
+        """Raises `Unmet`, which shows at that field of what was heard, if less time has passed than one delayed
+        sync takes.
+        """
         seconds = asyncio.get_running_loop().time() - self._began
         if seconds < WAITED:
-            raise Unmet(f"{what} not before the disk has it, {DELAY} s later", f"it after {seconds:.2f} s")
+            expected, got = f"{what} not before the disk has it, {DELAY} s later", f"it after {seconds:.2f} s"
+            raise Unmet(expected, got) if heard is None else heard.unmet(expected, got, path)
 
 
 @case("P-06", "VOTE-4", "PERSIST-2", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
@@ -56,8 +60,8 @@ async def grant_waits_for_the_disk(stage: Stage) -> None:
     await troupe.follow(n2)
     async with traced(troupe.node, *slow(DELAY)):
         watch = Watch()
-        (await n3.ask(n3.request_vote(2, (1, 1), troupe.members))).expect(vote_granted=True)
-        watch.expect_waited("the grant")
+        heard = (await n3.ask(n3.request_vote(2, (1, 1), troupe.members))).expect(vote_granted=True)
+        watch.expect_waited("the grant", heard, "vote_granted")
 
 
 @case("P-07", "APPEND-7", "PERSIST-2", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
@@ -74,8 +78,8 @@ async def acknowledgement_waits_for_the_disk(stage: Stage) -> None:
     await troupe.follow(n2)
     async with traced(troupe.node, *slow(DELAY)):
         watch = Watch()
-        await troupe.replicate(n2, (1, 1), entries(1, 1))
-        watch.expect_waited("the acknowledgement")
+        heard = await troupe.replicate(n2, (1, 1), entries(1, 1))
+        watch.expect_waited("the acknowledgement", heard, "match_index")
 
 
 @case("P-08", "TERM-4", "PERSIST-2", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
@@ -92,11 +96,11 @@ async def refusal_waits_for_its_term(stage: Stage) -> None:
     await troupe.follow(n2, entries(1))
     async with traced(troupe.node, *slow(DELAY)):
         watch = Watch()
-        (await n3.ask(n3.append(7, (9, 6)))).expect(success=False, term=7)
-        watch.expect_waited("term 7")
+        heard = (await n3.ask(n3.append(7, (9, 6)))).expect(success=False, term=7)
+        watch.expect_waited("term 7", heard, "term")
         watch = Watch()
-        (await n3.ask(n3.request_vote(8, (1, 1), troupe.members))).expect(vote_granted=False, term=8)
-        watch.expect_waited("term 8")
+        heard = (await n3.ask(n3.request_vote(8, (1, 1), troupe.members))).expect(vote_granted=False, term=8)
+        watch.expect_waited("term 8", heard, "term")
 
 
 @case("P-09", "COMMIT-2", "COMMIT-1", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
@@ -117,8 +121,8 @@ async def leader_counts_itself_when_it_is_durable(stage: Stage) -> None:
         watch = Watch()
         id = client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
         n2.acknowledge(await carries(troupe, n2, 2))
-        await n2.requests.hear("APPEND_ENTRIES_REQ", leader_commit=2)
-        watch.expect_waited("leader_commit 2")
+        heard = await n2.requests.hear("APPEND_ENTRIES_REQ", leader_commit=2)
+        watch.expect_waited("leader_commit 2", heard, "leader_commit")
         answer = await client.kv_answer(id)
         watch.expect_waited("the client's answer")
     if not answer["ok"]:
@@ -188,8 +192,8 @@ async def own_vote_waits_for_the_disk(stage: Stage) -> None:
         watch = Watch()
         for peer, heard in zip((n2, n3), asked, strict=True):
             peer.grant(heard)
-        await n2.requests.hear("VOTE_REQUEST")
-        watch.expect_waited("the request")
+        heard = await n2.requests.hear("VOTE_REQUEST")
+        watch.expect_waited("the request", heard, "term")
 
 
 @case("P-11", "PERSIST-4", layer=Layer.DISK, harm=Harm.DURABILITY, tools=STRACE)
