@@ -85,7 +85,7 @@ class Console:
         self._progress()
         seen = self._states.total()
         if not self._live and not self._verbose and seen % _QUIET_STEP == 0 and seen < self._selected:
-            self._say(f"{seen}/{self._selected}  {self._tally()}")
+            self._say(f"{seen}/{self._selected}  {self._tally()}".rstrip())
 
     def end(self, outcomes: Sequence[Outcome], seconds: float, verdict: str, reports: Iterable[str]) -> None:
         """The sum, by group in the order of the catalogue, the verdict, and where the reports are."""

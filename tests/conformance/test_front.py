@@ -91,6 +91,8 @@ def test_trouble_and_interruption_outweigh_the_cases() -> None:
 def test_the_verdict_names_what_decided() -> None:
     run = Run(outcomes(State.PASS, State.FAIL, State.XPASS))
     assert verdict("x/1", run, Exit.FAILED) == "x/1 does not conform: FAIL E-02, XPASS E-03"
+    better = Run(outcomes(State.PASS, State.XPASS, State.XFAIL))
+    assert verdict("x/1", better, Exit.FAILED).startswith("x/1 does better than the baseline says")
     many = Run(outcomes(*[State.FAIL] * 12))
     assert verdict("x/1", many, Exit.FAILED).endswith("E-09 E-10 and 2 more")
     undecided = Run(outcomes(State.INCONCLUSIVE))
