@@ -225,8 +225,8 @@ def _explain(what: str) -> int:
     if what in INVARIANTS:
         text, rules = INVARIANTS[what]
         print(f"{what}  What no trace of a cluster shows whose nodes keep the rules:\n  {text}")
-        for id in filter(RULES.__contains__, rules):
-            print(f"\n{rule_text(RULES[id])}")
+        for rule in (RULES[id] for id in rules if id in RULES):
+            print(f"\n{rule_text(rule)}")
     elif what in cases:
         print(explanation(cases[what]))
     elif what in RULES:
