@@ -76,6 +76,11 @@ class Machine:
 
     # ----------------------------------------------------------------------------------- what others call
 
+    @property
+    def has_callback(self) -> bool:
+        """Whether commands are applied, rather than kept until they can be."""
+        return self._apply is not None
+
     def set_apply_callback(self, callback: ApplyCallback) -> None:
         self._apply = callback
         self._rouse()

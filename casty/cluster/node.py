@@ -128,6 +128,8 @@ class ClusterNode(ActorSystem):
     switchboard: Switchboard
     refusals: Refusals
     values: ValueCodec
+    commands: ValueCodec
+    """For what is appended to the log: types that any member admits."""
     wire: MessageCodec
     types: TypeRegistry
     asks: Calls[RemoteAsk]

@@ -39,7 +39,7 @@ from casty.raft.types import NodeId
 from casty.wire import _protocol as p
 from casty.wire.messages import MessageCodec
 from casty.wire.payload import ValueCodec
-from casty.wire.types import TypeRegistry
+from casty.wire.types import CommonTypes, TypeRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,6 +122,7 @@ class DistributedActorSystem(Exchange):
         self._random_seed = random_seed
         self.types = TypeRegistry(trusted_modules)
         self.values = ValueCodec(self.types, ref_parts=_ref_parts, make_ref=self._make_ref)
+        self.commands = ValueCodec(CommonTypes(self.types), ref_parts=_ref_parts, make_ref=self._make_ref)
         self.wire = MessageCodec(self.values, max_frame_size)
         self.links = Links()
         self.asks = Calls()

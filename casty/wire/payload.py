@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from casty.errors import SerializationError
 from casty.wire import _protocol as p
@@ -42,6 +42,13 @@ type RefParts = tuple[str, str]
 """A ref on the wire: the node it is at home on, and its address there."""
 
 
+class Types(Protocol):
+    """What a codec asks about classes, and about the names that others use for them."""
+
+    def plan(self, cls: type, /) -> Record | Choice: ...
+    def plan_named(self, name: str, /) -> Record | Choice: ...
+
+
 class ValueCodec:
     """Encodes and decodes the values of one actor system, on one thread at a time.
 
@@ -50,7 +57,7 @@ class ValueCodec:
 
     def __init__(
         self,
-        registry: TypeRegistry,
+        registry: Types,
         *,
         ref_parts: Callable[[object], RefParts | None] | None = None,
         make_ref: Callable[[str, str], object] | None = None,

@@ -37,6 +37,8 @@ class TypeRegistry:
             raise TypeError(f"trusted_modules must be a collection of names, not {trusted_modules!r}")
         self._trusted = None if trusted_modules is None else tuple(trusted_modules)
         self._packages: set[str] = set()
+        self._sent: set[str] = set()
+        """Packages that are trusted for nothing else than that something of them was sent."""
         self._admitted: dict[str, type] = {}
         """Registered, or part of a spawned actor's message type; by every name that is accepted for it."""
         self._plans: dict[type, Record | Choice] = {}
@@ -87,8 +89,13 @@ class TypeRegistry:
         plan = self._plans.get(cls)
         if plan is None:
             plan = self._plans[cls] = _plan(cls, self._name_to_send(cls))
-            self.trust(cls)
+            self._sent.add(_package(wire_name(cls)))
         return plan
+
+    def is_common(self, cls: type) -> bool:
+        """Whether a node that was set up like this one admits the class, though it has sent nothing yet."""
+        name = wire_name(cls)
+        return cls in self._admitted.values() or self._is_trusted(name, self._packages)
 
     def plan_named(self, name: str) -> Record | Choice:
         """How a class named by the network is put together. Raises `UnknownTypeError` if it is not admitted."""
@@ -116,7 +123,7 @@ class TypeRegistry:
 
     def _find(self, name: str) -> type:
         cls = self._admitted.get(name)
-        if cls is None and self._is_trusted(name):
+        if cls is None and self._is_trusted(name, self._packages | self._sent):
             cls = _loaded(name)
         if cls is None:
             raise UnknownTypeError(
@@ -125,11 +132,31 @@ class TypeRegistry:
             )
         return cls
 
-    def _is_trusted(self, name: str) -> bool:
+    def _is_trusted(self, name: str, packages: set[str]) -> bool:
         if self._trusted is None:
-            return _package(name) in self._packages
+            return _package(name) in packages
         module = name.partition(":")[0]
         return any(module == trusted or module.startswith(f"{trusted}.") for trusted in self._trusted)
+
+
+class CommonTypes:
+    """The types of a node as all nodes know them that were set up like it, for what each of them must read."""
+
+    def __init__(self, types: TypeRegistry) -> None:
+        self._types = types
+
+    def plan_named(self, name: str) -> Record | Choice:
+        """As `TypeRegistry.plan_named`."""
+        return self._types.plan_named(name)
+
+    def plan(self, cls: type) -> Record | Choice:
+        """As `TypeRegistry.plan`. Raises `SerializationError` where only who sends some admits the class."""
+        if not self._types.is_common(cls):
+            raise SerializationError(
+                f"{wire_name(cls)} could not be read by every member, nor here after a restart: annotate the "
+                "apply callback's parameter with it, or register it with system.register_type(...) on all nodes"
+            )
+        return self._types.plan(cls)
 
 
 def wire_name(cls: type) -> str:

@@ -236,6 +236,18 @@ async def test_commands_may_be_dataclasses_of_the_callbacks_own_package(form: st
             await until(lambda kept=kept: all(here.orders == [Order("tea")] for here in kept))  # type: ignore[misc]
 
 
+async def test_a_command_that_only_its_sender_could_read_is_refused_before_it_is_appended() -> None:
+    """VALUE-2, COMMIT-3: committed, it would end Raft on every other node, and here after a restart."""
+    applied: list[Any] = []
+    async with cluster(1) as (alone,):
+        alone.set_apply_callback(applied.append)  # whose package, and hints, say nothing of orders
+        with pytest.raises(SerializationError, match=r"test_appending:Order could not be read by every member"):
+            await alone.append_command({"orders": [Order("tea")]})
+        alone.register_type(Order)
+        assert await alone.append_command({"orders": [Order("tea")]})
+    assert applied == [{"orders": [Order("tea")]}]
+
+
 async def test_a_command_that_cannot_be_sent_is_refused_before_it_is_appended() -> None:
     """LEADER-8."""
     async with cluster(1, max_frame_size=64 << 10) as (alone,):

@@ -14,6 +14,7 @@ import msgpack
 import pytest
 
 from casty.errors import SerializationError
+from casty.wire.types import TypeRegistry
 from tests.wire.nodes import value_codec
 from tests.wire.orders import Item, Order
 
@@ -205,7 +206,8 @@ def test_a_scalar_extension_fits_where_nothing_else_would() -> None:
 
 def test_a_codec_can_be_entered_while_it_works() -> None:
     """VALUE-1: a property that sends a message of its own spoils neither of the two."""
-    codec = value_codec()
+    registry = TypeRegistry()
+    codec = value_codec(registry)
     inner: list[bytes] = []
 
     class Reporting(Node):
@@ -218,7 +220,7 @@ def test_a_codec_can_be_entered_while_it_works() -> None:
         def next(self, value: object) -> None:
             pass
 
-    codec._registry.register(Reporting, "Reporting")  # pyright: ignore[reportPrivateUsage]
+    registry.register(Reporting, "Reporting")
     assert codec.decode(codec.encode([(Reporting(),), 4])) == [(Reporting(),), 4]
     assert codec.decode(inner[0]) == [1, (2, 3)]
 
