@@ -67,9 +67,11 @@ class Catalogue(pytest.File):
             wanted, key=lambda id: (catalogue[id].layer is Layer.SCRIPTED, -catalogue[id].seconds)
         ):
             for repeat in range(settings.first_repeat, settings.first_repeat + settings.repeat):
+                name = id if settings.repeat == 1 else f"{id}.{repeat}"
                 yield CaseItem.from_parent(  # pyright: ignore[reportUnknownMemberType]
                     self,
-                    name=id if settings.repeat == 1 else f"{id}.{repeat}",
+                    name=name,
+                    nodeid=f"{catalogue[id].group}::{name}",  # JUnit's readers group by what comes first
                     case=catalogue[id],
                     repeat=repeat,
                 )

@@ -12,7 +12,7 @@ from conformance import probe
 from conformance.case import load
 from conformance.front import Exit, play
 from conformance.report.console import Console
-from conformance.report.files import write_reports
+from conformance.report.files import forget_reports, write_reports
 from conformance.report.text import broken, nearby, program
 from conformance.verdict import State, Unmet
 
@@ -42,6 +42,7 @@ def hold(settings: Settings, cases: Sequence[Case], manner: Manner) -> tuple[Exi
     """
     if settings.reference:
         probe.check_program(settings.reference[0])
+    forget_reports(settings.out)
     try:
         described = probe.describe(settings.command, settings.scale)
         if len(cases) > 1:

@@ -75,6 +75,8 @@ class PeerMixin(ClusterNode):
 
     def _dial_due(self) -> None:
         """Makes the attempts that are due, and sets the alarm for the next."""
+        if self.is_ending:
+            return
         for dial in self.book.due(self.loop.time()):
             self.own(self._dial(dial))
         self.dial_alarm.set(self.loop, self.book.next_due())

@@ -82,6 +82,7 @@ def test_junit_holds_each_case_and_the_text_of_each_failure(folder: Path) -> Non
     counts = {name: suite_.get(name) for name in ("name", "tests", "failures", "errors", "skipped")}
     assert counts == {"name": "conformance", "tests": "3", "failures": "1", "errors": "0", "skipped": "1"}
     cases = {case.get("name"): case for case in suite_.iter("testcase")}
+    assert {case.get("classname") for case in cases.values()} == {"election", "replication"}
     text = cases["E-06"].find("failure")
     assert text is not None and text.text is not None
     assert "wanted VOTE_RESPONSE with vote_granted=False" in text.text
