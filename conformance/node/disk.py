@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SYNCS: Final = "fsync,fdatasync,sync_file_range,msync"
 """The calls by which a program makes what it wrote durable."""
 _ATTACH_SECONDS: Final = 20.0
+_DETACH_SECONDS: Final = 5.0
+"""More than any delay that is put before a call, for which it waits."""
 
 
 @contextlib.asynccontextmanager
@@ -42,9 +44,7 @@ async def traced(node: Node, *expressions: str, log: Path | None = None) -> Asyn
         await _attached(tracer)
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            tracer.send_signal(signal.SIGINT)  # it lets the node go; killed, it would take it along
-        await tracer.wait()
+        await _detached(tracer)
 
 
 async def _attached(tracer: asyncio.subprocess.Process) -> None:
@@ -59,6 +59,23 @@ async def _attached(tracer: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         said = "silence"
     raise Unplayable(f"strace cannot attach to the node: {said}")
+
+
+async def _detached(tracer: asyncio.subprocess.Process) -> None:
+    """Has the tracer let the node go; killed, it would take it along.
+
+    Told so while the node dies, it may wait for ever, for a process whose threads it has yet to let go itself:
+    then there is no node to lose any more.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        tracer.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_DETACH_SECONDS):
+            await tracer.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            tracer.kill()
+        await tracer.wait()
 
 
 def slow(seconds: float) -> tuple[str, str]:
