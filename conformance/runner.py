@@ -123,7 +123,7 @@ def _look_back(stage: Stage, outcome: Outcome, strays: list[str]) -> None:
     found = check(stage.trace)
     broken = [each for each in found if not each.harness]
     remarks = [f"{node.node_id}: {remark}" for node in stage.nodes for remark in node.remarks] + strays
-    if outcome.state is State.PASS and broken:
+    if outcome.state in (State.PASS, State.INCONCLUSIVE) and broken:
         first = broken[0]
         record = stage.trace[first.records[-1]] if first.records else None
         frame = record.frame if isinstance(record, Sent) else None
