@@ -319,9 +319,13 @@ async def alone_it_leads_alone(stage: Stage) -> None:
     """
     troupe = await stage.troupe(1, eager=True)
     client = await troupe.client()
-    while not (answer := await client.kv("put", "k", value="v"))["ok"]:
-        if answer.get("code") != "not_leader":
-            raise Unmet("$kv put to succeed, or to say not_leader until it leads", repr(answer))
+    try:
+        async with asyncio.timeout(stage.patience):
+            while not (answer := await client.kv("put", "k", value="v"))["ok"]:
+                if answer.get("code") != "not_leader":
+                    raise Unmet("$kv put to succeed, or to say not_leader until it leads", repr(answer))
+    except TimeoutError:
+        raise Unmet(f"n1 to lead itself within {stage.patience:.1f} s", "$kv says not_leader") from None
     got = await client.kv("get", "k")
     if got.get("value") != "v":
         raise Unmet("$kv get to give 'v'", repr(got))

@@ -351,9 +351,13 @@ async def a_blocked_formation_is_told(stage: Stage) -> None:
     await troupe.meet()
     await troupe.meet(stage.peer("n4"))
     client = await troupe.client()
-    async with asyncio.timeout(stage.patience):
-        while not any("n4" in line and "n2" in line for line in troupe.node.last_words()):
-            await client.value("$sleep", 0.1)
+    try:
+        async with asyncio.timeout(stage.patience):
+            while not any("n4" in line and "n2" in line for line in troupe.node.last_words()):
+                await client.value("$sleep", 0.1)
+    except TimeoutError:
+        expected = "a line on standard error that names n2 and n4"
+        raise Unmet(expected, f"none within {stage.patience:.1f} s") from None
 
 
 @case("D-22", "FORM-12", "TERM-1")
