@@ -14,7 +14,7 @@ from conformance.cases.snapshot import chunk
 from conformance.node.disk import SmallDisk, deadly, files, flip_in, traced
 from conformance.peer.troupe import entries
 from conformance.trace.record import Marked
-from conformance.verdict import Unmet
+from conformance.verdict import Unmet, Unplayable
 from conformance.wire.message import Entry
 from conformance.wire.value import pack
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from conformance.stage import Stage
 
 CONFIG_STATUS = 78
+SECTOR = 512
+"""Bytes that reach a disk together or not at all: a torn write ends with one."""
 
 
 async def refuses(troupe: Troupe, name: str) -> bool:
@@ -160,36 +162,64 @@ async def full_disk_loses_nothing(stage: Stage) -> None:
 
 
 @case("P-14", "PERSIST-5", layer=Layer.DISK, harm=Harm.DURABILITY, seconds=120)
-async def cut_tail_leaves_a_prefix(stage: Stage) -> None:
-    """With the end of its last write cut off, a server has a prefix of its log, or refuses to start.
+async def torn_write_leaves_a_prefix(stage: Stage) -> None:
+    """With the end of its last write undone, a server has a prefix of its log, or refuses to start.
 
-    given: n1, killed, with entries up to 5; the file that grew with entry 5 loses its last 1, 7 and 60 bytes
+    given: n1, killed, with entries up to 5, the last of 1,500 bytes; in the file that changed with it, the
+        last 1, 7 and 60 bytes of what changed, those in its last sector, and all, are as they were before it
     when: it is started again
-    expect: entries up to some index and nothing else, or status 78 and the name of the file
+    expect: entries 1 to 4, with 5 or without, and nothing else; or status 78 and the name of the file
     why: a torn write must neither stop a server for good nor leave a hole (etcd issues 5230, 11488)
     """
-    for cut in (1, 7, 60):
-        troupe = await stage.troupe(launch=stage.launch(data=f"cut{cut}"))
+    value = stage.rng.randbytes(1_500)
+    large = Entry(1, "command", pack({"op": "put", "key": "k", "value": value}))
+    for undone in (1, 7, 60, SECTOR, 0):
+        troupe = await stage.troupe(launch=stage.launch(data=f"torn{undone}"))
         n2, n3 = troupe.peers
         await troupe.follow(n2, entries(1, 1, 1))
         folder = troupe.node.launch.data_dir
-        before = {path: path.stat().st_size for path in files(folder)}
-        await troupe.replicate(n2, (4, 1), entries(1, first=5))
+        before = {(path, path.stat().st_ino): path.read_bytes() for path in files(folder)}
+        await troupe.replicate(n2, (4, 1), [large])
         await troupe.node.kill()
-        grown = [path for path in files(folder) if path.stat().st_size > before.get(path, 0)]
-        for path in grown:
-            with path.open("r+b") as file:
-                file.truncate(max(0, path.stat().st_size - cut))
-            stage.trace.append(Marked(stage.trace.now(), "n1", "tampered", f"{path.name}: {cut} bytes cut off"))
-        if not await refuses(troupe, grown[0].name if grown else ""):
+        name = ""
+        for path in files(folder):
+            old, new = before.get((path, path.stat().st_ino)), path.read_bytes()
+            if old is not None and old != new:  # one that was renamed over another is whole or not there
+                name = name or path.name
+                path.write_bytes(torn(old, new, undone))
+                what = f"{path.name}: {undone or 'all'} of what changed last undone"
+                stage.trace.append(Marked(stage.trace.now(), "n1", "tampered", what))
+        if not name:
+            raise Unplayable("no file of the data directory changed with an entry")
+        if not await refuses(troupe, name):
             for peer in (n2, n3):
                 await peer.restart()
             await troupe.meet()
             had = [(await n2.ask(n2.append(2, (index, 1))))["success"] for index in range(1, 6)]
-            if had != sorted(had, reverse=True) or not had[0]:
-                raise Unmet("a prefix of entries 1 to 5", f"{had}")
+            if had != sorted(had, reverse=True) or not all(had[:4]):
+                raise Unmet("entries 1 to 4, and 5 or not", f"{had}")
         await troupe.node.end()
         await troupe.leave()
+
+
+def torn(old: bytes, new: bytes, undone: int) -> bytes:
+    """A file that became `new`, without the last bytes of what changed: so many, all (0), or those of a sector.
+
+    Where it had grown beyond them in the same write, as files do for which room is made, the room stays.
+    """
+    had = old.ljust(len(new), b"\0")
+    changed = [at for at, byte in enumerate(new) if at >= len(had) or byte != had[at]] or [len(new)]
+    first, end = changed[0], changed[-1] + 1
+    if undone == SECTOR:
+        at = (end - 1) // SECTOR * SECTOR
+    elif undone:
+        at = end - undone
+    else:
+        at = first
+    at = max(first, at)
+    if len(old) < end == len(new):
+        return new[:at] + old[at:]
+    return new[:at] + had[at:]
 
 
 @case("P-15", "PERSIST-5", layer=Layer.DISK, harm=Harm.DURABILITY)
