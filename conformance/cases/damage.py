@@ -44,28 +44,30 @@ async def refuses(troupe: Troupe, name: str) -> bool:
     return False
 
 
-async def keeps_promises(troupe: Troupe) -> None:
+async def keeps_promises(troupe: Troupe, promised: bytes) -> None:
     """After `promise`: the vote of term 3 is given to n2 and to nobody else, entries up to 4 are there.
 
-    Under another store id it is another server, from which nobody expects anything (FORM-1, FORM-9).
+    Under another store id than the one that promised it is another server, from which nobody expects anything
+    (FORM-1, FORM-9).
     """
     n2, n3 = troupe.peers
-    before = troupe.node.store_id
     for peer in (n2, n3):
         await peer.restart()
     await troupe.meet()
-    if troupe.node.store_id != before:
+    if troupe.node.store_id != promised:
         return
     (await n3.ask(n3.request_vote(3, (9, 2), troupe.members))).expect(vote_granted=False)
     (await n2.ask(n2.append(3, (4, 1)))).expect(success=True, match_index=4)
 
 
-async def promise(troupe: Troupe) -> None:
-    """n1 acknowledges entries up to 4, grants n2 its vote in term 3, and is killed."""
+async def promise(troupe: Troupe) -> bytes:
+    """n1 acknowledges entries up to 4, grants n2 its vote in term 3, and is killed: the store id it did so
+    with."""
     n2, _ = troupe.peers
     await troupe.follow(n2, entries(1, 1, 1))
     (await n2.ask(n2.request_vote(3, (4, 1), troupe.members))).expect(vote_granted=True)
     await troupe.node.kill()
+    return troupe.server.store_id
 
 
 @case("P-10", "PERSIST-1", "VOTE-4", "APPEND-7", "SNAP-4", layer=Layer.DISK, harm=Harm.DURABILITY,
@@ -257,7 +259,7 @@ async def damaged_file_is_refused_or_needless(stage: Stage) -> None:
     why: a server that starts anew with an old name votes twice and forgets what it acknowledged
     """
     troupe = await stage.troupe()
-    await promise(troupe)
+    promised = await promise(troupe)
     folder = Path(troupe.node.launch.data_dir)
     kept = folder.with_name("kept")
     shutil.copytree(folder, kept)
@@ -274,7 +276,7 @@ async def damaged_file_is_refused_or_needless(stage: Stage) -> None:
             stage.note(f"{name} {what}")
             if not await refuses(troupe, ""):
                 try:
-                    await keeps_promises(troupe)
+                    await keeps_promises(troupe, promised)
                 except Unmet as unmet:
                     raise Unmet(
                         f"status 78 or the word kept with {name} {what}", unmet.got, frame=unmet.frame
