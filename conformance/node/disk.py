@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shlex
 import signal
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SYNCS: Final = "fsync,fdatasync,sync_file_range,msync"
 """The calls by which a program makes what it wrote durable."""
+RENAMES: Final = "rename,renameat,renameat2"
+"""The calls by which a program gives a file its name once it is whole."""
+_RENAME: Final = re.compile(r'rename(?:at2?)?\([^"]*"([^"]+)"[^"]*"([^"]+)"')
 _ATTACH_SECONDS: Final = 20.0
 _DETACH_SECONDS: Final = 5.0
 """More than any delay that is put before a call, for which it waits."""
@@ -91,6 +95,13 @@ def failing(error: str = "EIO") -> tuple[str, str]:
 def deadly(which: int) -> tuple[str, str]:
     """Expressions for `traced`: the process is killed as it enters that sync, counted from 1."""
     return f"trace={SYNCS}", f"inject={SYNCS}:signal=KILL:when={which}"
+
+
+def renamed(log: Path) -> list[tuple[Path, Path]]:
+    """The old and the new names in a log of `traced` with `RENAMES`, in order. Absolute ones: others could be
+    anywhere."""
+    found = _RENAME.findall(log.read_text(encoding="utf-8", errors="replace"))
+    return [(Path(old), Path(new)) for old, new in found if old.startswith("/") and new.startswith("/")]
 
 
 class SmallDisk:
