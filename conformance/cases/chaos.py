@@ -56,7 +56,8 @@ async def lost_frames_and_cut_connections(stage: Stage) -> None:
     """One frame in ten is lost, and connections are cut again and again: nothing is lost for good.
 
     given: three nodes and four clients at work
-    when: 10 % of Raft's frames are lost, and eight times, with frames between, two nodes are cut apart
+    when: 10 % of Raft's frames are lost, and eight times, with frames between, the leader and a follower are
+        cut apart while what it sent is on its way, and then two nodes of chance
     expect: nothing is missing; the work goes on once that is over
     why: a cut loses what was sent; who takes it for delivered leaves a gap
     """
@@ -65,7 +66,13 @@ async def lost_frames_and_cut_connections(stage: Stage) -> None:
         await work.progress()
         cluster.network.add(Fault(Drop(), kinds=RAFT, probability=0.1))
         for _ in range(8):
+            _, leader = await cluster.leader()
+            follower = stage.rng.choice(cluster.others(leader))
+            under_way = Fault(Hold(), leader, follower, kinds=RAFT)
+            cluster.network.add(under_way)
             await cluster.wires.pass_by(stage.rng.randint(10, 40))
+            await cluster.network.reset(leader, follower)
+            cluster.network.remove(under_way)
             await cluster.network.reset(*stage.rng.sample(cluster.names, 2))
         cluster.network.heal()
         await work.progress()
