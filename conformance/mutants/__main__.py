@@ -2,9 +2,13 @@
 
     python -m conformance.mutants                     all of them, two at a time
     python -m conformance.mutants --only 'vote-*'     some
-    python -m conformance.mutants --sample 24         some, spread over all
+    python -m conformance.mutants --sample 24         some, spread over all that need no nightly case
     python -m conformance.mutants --table FILE        also write who killed whom, as markdown
     python -m conformance.mutants --benign            the harmless changes, through every scripted case
+    python -m conformance.mutants --reference CMD     another implementation, where a case wants one
+
+A case that cannot be played, for want of a program of the system or of the other implementation, finds nothing:
+its mutants survive.
 
 Exit status 0: all were found (or, benign, none complained about). 1: some were not as they should be; they are
 listed, and the survivors in the table.
@@ -13,6 +17,8 @@ listed, and the survivors in the table.
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -31,6 +37,8 @@ from conformance.settings import Settings
 from conformance.verdict import Outcome, State
 
 _FOUND = (State.FAIL, State.NONSTRICT)
+REFERENCE = ("node", str(Path(__file__).resolve().parents[1] / "javascript" / "node.mjs"))
+"""The other implementation of mixed clusters, unless another is named."""
 CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls"})
 
 
@@ -68,6 +76,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only so many of them, spread over the table")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--table", type=Path)
+    parser.add_argument(
+        "--reference", default=shlex.join(REFERENCE), metavar="CMD", help="the other node of mixed clusters"
+    )
     parsed = parser.parse_args()
     if parsed.benign and parsed.table is not None:
         parser.error("--table tells of killed mutants; nobody kills a benign one")
@@ -77,12 +88,15 @@ def main() -> int:
         if fnmatchcase(mutant.name, parsed.only) and parsed.benign is not bool(mutant.killed_by)
     ]
     sample: int | None = parsed.sample
-    if sample is not None and sample < len(chosen):
+    if sample is not None:
+        chosen = [mutant for mutant in chosen if not _takes_minutes(mutant)]
+        sample = min(sample, len(chosen))
         chosen = [chosen[at * len(chosen) // sample] for at in range(sample)]
     scale = time_scale()
+    reference = tuple(shlex.split(parsed.reference))
     results: list[Result] = []
     with ProcessPoolExecutor(parsed.jobs) as pool:
-        for result in pool.map(run, chosen, [scale] * len(chosen)):
+        for result in pool.map(run, chosen, [scale] * len(chosen), [reference] * len(chosen)):
             results.append(result)
             verdict = "SURVIVED" if result.wrong else ("killed" if result.mutant.killed_by else "harmless")
             shown = result.wrong or result.outcomes[:3]
@@ -96,7 +110,7 @@ def main() -> int:
     return 1 if survivors or not results else 0
 
 
-def run(mutant: Mutant, scale: float) -> Result:
+def run(mutant: Mutant, scale: float, reference: tuple[str, ...] = REFERENCE) -> Result:
     """Plants one mutant and plays the cases that are to find it (all scripted ones, for a benign one)."""
     cases = load()
     began = time.monotonic()
@@ -111,10 +125,17 @@ def run(mutant: Mutant, scale: float) -> Result:
             seed=mutant.name,
             scale=scale,
             expected_failures={},
+            reference=reference if reference and shutil.which(reference[0]) else (),
         )
         ids = mutant.killed_by or [id for id, case in cases.items() if case.layer is Layer.SCRIPTED]
         outcomes = tuple(perform(cases[id], settings) for id in ids)
     return Result(mutant, outcomes, time.monotonic() - began)
+
+
+def _takes_minutes(mutant: Mutant) -> bool:
+    """Whether a nightly case is to find it."""
+    cases = load()
+    return any("nightly" in cases[id].tags for id in mutant.killed_by)
 
 
 if __name__ == "__main__":
