@@ -1,4 +1,4 @@
-"""The planted bugs are whole: every rule that can be tested has one, and each is where the table says."""
+"""The planted bugs are whole: every rule that can be tested and every case has one, each at its place."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def test_every_must_that_can_be_tested_is_broken_by_a_mutant() -> None:
     cases = load()
     musts = {rule.id for rule in RULES.values() if rule.level == "MUST"} - traceability.excuses().keys()
     assert sorted(musts - {rule for mutant in HARMFUL for rule in broken(mutant, cases)}) == []
+
+
+def test_every_case_is_seen_to_fail() -> None:
+    """A case that no mutant names may be one that cannot fail. There is no exception, and none is foreseen."""
+    named = {id for mutant in HARMFUL for id in mutant.killed_by}
+    assert sorted(load().keys() - named) == []
 
 
 def test_a_mutant_breaks_only_rules_of_the_cases_that_find_it() -> None:
