@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 HOST_BYTES_MAX = 253
 """The longest name DNS has."""
+
+_PORT: Final = re.compile("[0-9]{1,5}")
 
 
 class Address(NamedTuple):
@@ -29,8 +32,8 @@ class Address(NamedTuple):
 
 def parse_address(text: str) -> Address:
     """Reads ``host:port`` or ``[v6]:port``. Raises ValueError that shows the text and what was expected."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    host, _, port = text.rpartition(":")
+    if not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
         msg = f"an address is host:port or [v6]:port with a port from 1 to 65535, not {text!r:.80}"
         raise ValueError(msg)
     if host.startswith("[") and host.endswith("]"):
@@ -38,7 +41,7 @@ def parse_address(text: str) -> Address:
     elif ":" in host:
         msg = f"an IPv6 address needs brackets, [{host}]:{port}, not {text!r:.80}"
         raise ValueError(msg)
-    if not host or any(c.isspace() or not c.isprintable() for c in host):
+    if not host or any(c in "[]" or c.isspace() or not c.isprintable() for c in host):
         msg = f"an address needs a host before the port, not {text!r:.80}"
         raise ValueError(msg)
     if len(host.encode()) > HOST_BYTES_MAX:

@@ -43,9 +43,10 @@ export function escaped(text, length = 200) {
 
 /** Splits host:port or [v6]:port; null where it is neither. */
 export function parseAddress(text) {
-  const match = /^(?:\[([0-9A-Fa-f:.]+(?:%[^\s\p{Cc}[\]]+)?)\]|([^\s\p{Cc}:[\]]+)):(\d+)$/u.exec(text);
+  const match = /^(?:\[([0-9A-Fa-f:.]+(?:%[^\s\p{Cc}[\]]+)?)\]|([^\s\p{Cc}:[\]]+)):(\d{1,5})$/u.exec(text);
   const port = match ? Number(match[3]) : 0;
-  return port >= 1 && port <= 65535 ? { host: match[1] ?? match[2], port } : null;
+  const host = match?.[1] ?? match?.[2] ?? '';
+  return port >= 1 && port <= 65535 && Buffer.byteLength(host) <= 253 ? { host, port } : null;
 }
 
 export const formatAddress = (host, port) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);

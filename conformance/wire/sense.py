@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from conformance.wire.schema import Fields
 
 _NODE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_ADDRESS = re.compile(r"(?P<host>\[[^\s\]]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
+_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>[^\s\0-\x1f\x7f-\x9f\[\]]+)\]|(?P<host>[^\s\0-\x1f\x7f-\x9f:\[\]]+)):(?P<port>[0-9]{1,5})"
+)
 
 
 def is_node_id(text: str) -> bool:
@@ -70,7 +72,9 @@ def configuration(data: bytes, start: int, end: int, fields: Fields, path: str) 
 def is_address(text: str) -> bool:
     """Whether a node could be dialled there: host:port or [v6]:port (HELLO-5)."""
     found = _ADDRESS.fullmatch(text)
-    return found is not None and 0 < int(found["port"]) < 65_536 and len(found["host"].encode()) <= 255
+    if found is None or not 0 < int(found["port"]) < 65_536:
+        return False
+    return len((found["host"] or found["v6"]).encode()) <= 253
 
 
 def _hello(name: str, message: Mapping[str, Any], fields: Fields) -> None:
