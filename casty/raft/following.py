@@ -224,6 +224,8 @@ def _assemble(state: State, sender: ServerId, request: InstallSnapshotRequest, v
         request.term,
         request.last_included_index,
         request.last_included_term,
+        request.cluster_id,
+        request.members,
         request.size,
         request.checksum,
     )

@@ -10,7 +10,7 @@ import pytest
 from casty.raft.events import Committed, Restored, Role
 from casty.raft.options import Options
 from casty.raft.types import HardState, Index, Term, Write
-from tests.raft.servers import candidate, member
+from tests.raft.servers import candidate, fresh, member
 from tests.raft.shorthand import (
     ELECTION,
     N1,
@@ -23,6 +23,7 @@ from tests.raft.shorthand import (
     install,
     installed,
     log,
+    server,
     snapshot,
     success,
     vote,
@@ -135,6 +136,14 @@ def test_chunks_of_different_snapshots_are_never_joined(other: Snapshot) -> None
     said = answers(n1, install(2, other, length=4), install(2, BIG, offset=4))
     assert said == [wants(2, other.last_included_index, 4), wants(2, 9, 0)]
     assert n1.kept.snapshot is None
+
+
+def test_chunks_of_different_clusters_are_never_joined() -> None:
+    """SNAP-2: a server without a list, which takes the snapshot's, takes it from one snapshot."""
+    n1 = fresh(me=server(1, store=9))
+    four = snapshot(9, 2, b"0123456789", size=4)
+    said = answers(n1, install(2, four, length=4), install(2, BIG, offset=4))
+    assert (said, n1.kept.snapshot) == ([wants(2, 9, 4), wants(2, 9, 0)], None)
 
 
 def test_a_new_leader_begins_again() -> None:
