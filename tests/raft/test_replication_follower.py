@@ -91,7 +91,7 @@ def test_index_0_has_term_0_and_no_other() -> None:
 
 @pytest.mark.parametrize("prev", [(5, 2), (4, 9), (1, 1), (0, 0)])
 def test_what_the_snapshot_holds_counts_as_had(prev: tuple[int, int]) -> None:
-    """APPEND-2, §7: "everything within the receiver's snapshot count[s] as had"; it is committed."""
+    """APPEND-2, §7: "what the receiver has only in its snapshot, count[s] as had"; it is committed."""
     n1 = member(2, after=snapshot(5, 2))
     assert answer(n1, append(2, prev=prev)) == success(2, prev[0])
 
@@ -141,7 +141,7 @@ def test_entries_not_yet_in_the_log_are_appended() -> None:
 
 
 def test_entries_within_the_snapshot_are_skipped() -> None:
-    """APPEND-4: "those within the receiver's snapshot are skipped"; the rest goes where it belongs."""
+    """APPEND-4: "those that the receiver has only in its snapshot are skipped"; the rest goes to its place."""
     n1 = member(after=snapshot(5, 1))
     said = answer(n1, append(2, *commands(4, 1, 1, 2, 2), prev=(3, 1)))
     assert (said, n1.terms, n1.raft.log.last_index) == (success(2, 7), (2, 2), 7)
