@@ -59,7 +59,7 @@ def test_no_request_leaves_before_its_term_is_durable() -> None:
 
 
 def test_a_heartbeat_is_answered_at_once_for_the_durable_part() -> None:
-    """APPEND-8: "answer a heartbeat at once for the part that is durable, and again when the rest is"."""
+    """APPEND-8: "at once for the part that is durable, and again when the rest is"."""
     n1 = member(1, 1)
     n1.slow = True
     n1.hears(N2, append(1, *commands(3, 1, 1), prev=(2, 1), seq=1))
