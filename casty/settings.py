@@ -100,7 +100,7 @@ def _gathered(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
         if environment.get(variable):
             found[name] = _Value(environment[variable], variable)
     for name, value in vars(arguments).items():
-        if name in names and value is not None:
+        if name in names and value not in (None, ""):
             found[name] = _Value(value, "--size" if name == "n" else f"--{name.replace('_', '-')}")
     return found
 

@@ -222,6 +222,9 @@ def test_settings_come_from_the_command_line_the_environment_and_the_file(tmp_pa
     )
     every = {f"CF_{name.upper()}": "" for name in Settings.__dataclass_fields__}
     assert _started_with("--data-dir", "", "--advertise", "", **every) == Settings()
+    assert _started_with("--node-id", "", "--size", "", CF_NODE_ID="n1", CF_N="5") == Settings(
+        node_id="n1", n=5
+    )
     assert _started_with(
         CF_CAPS="a,,b", CF_SEEDS="x:1,", CF_EXIT_ON_EOF="1", CF_SNAPSHOT_EVERY="9"
     ) == Settings(caps=["a", "b"], seeds=["x:1"], exit_on_eof=True, snapshot_every=9)
