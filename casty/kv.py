@@ -50,6 +50,10 @@ def checked(request: object) -> dict[str, Any]:
     return {"op": op} | {name: fields[name] for name in _FIELDS[op]}
 
 
+def _packed(data: dict[str, Scalar]) -> bytes:
+    return msgpack.packb(sorted(data.items()))
+
+
 def _check_scalar(name: str, value: object) -> None:
     if not isinstance(value, bool | int | float | str | bytes | None):
         msg = f"{name} must be nil, bool, integer, float, str or bin, not {type(value).__name__}"
@@ -116,7 +120,7 @@ class KeyValue:
 
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""
-        return msgpack.packb(sorted(self._data.items()))
+        return _packed(self._data)
 
     def restore(self, data: bytes) -> None:
         """Becomes the state that gave this snapshot. Raises ValueError for bytes that no state gives."""
@@ -127,6 +131,8 @@ class KeyValue:
             made: dict[str, Scalar] = dict(pairs)
             for key, value in made.items():
                 checked({"op": "put", "key": key, "value": value})
+            if _packed(made) != data:
+                raise ValueError("its pairs are not in the one order and form that they have (KV-5)")
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             msg = f"{len(data):,} bytes are no snapshot of a dictionary: {error}"
             raise ValueError(msg) from error

@@ -240,8 +240,7 @@ class PeerMixin(ClusterNode):
             link.send(self._hello(hello.lane))
         else:
             self.book.opened(hello.node_id, link.dial, now)
-        known = tuple(Peer(who, str(address)) for who, address in self.book.known())
-        link.send(self.wire.encode(Peers(self.identity.node_id, known)))
+        link.send(self._peers_known())
         if hello.member:
             self.book.arrived(link.server)
             self._discover()
@@ -327,6 +326,15 @@ class PeerMixin(ClusterNode):
             self.book.keep(member.node_id for member in self.raft.configuration.members)
         self._discover()
         self.sweep_alarm.set(self.loop, now + SWEEP_SECONDS)
+
+    def _peers_known(self) -> bytes:
+        """The frame that tells of the nodes this one knows, or of as many as fit it (spec PEER-1)."""
+        known = tuple(Peer(who, str(address)) for who, address in self.book.known())
+        while True:
+            try:
+                return self.wire.encode(Peers(self.identity.node_id, known))
+            except MessageTooLargeError:  # none at all fit any frame
+                known = known[: len(known) * 3 // 4]
 
     # ---------------------------------------------------------------------------- what the core wants sent
 

@@ -110,6 +110,21 @@ async def test_ten_thousand_bogus_addresses_cost_little() -> None:
         assert leader.is_leader
 
 
+async def test_more_nodes_than_fit_a_frame_shut_nobody_off() -> None:
+    """PEER-1: "or as many of them as fit a frame"; a client that tells of many must not keep others away."""
+    async with client(node_id="a", max_frame_size=64 << 10) as a, peer_of(a, "x") as peer:
+        for batch in range(8):
+            told = [[f"node{batch}-{n}", f"{'h' * 240}{batch}-{n}:9"] for n in range(128)]
+            peer.say(p.PEER_LIST, "x", {"peers": told})
+        await peer.ask("nobody", 1)
+        assert sum(len(str(address)) for _, address in a.book.known()) > 64 << 10
+        async with peer_of(a, "y", greet=False) as other:
+            other.send(other.hello())
+            assert (await other.next()).name == "a"
+            assert 100 < len((await other.next()).payload["peers"]) < 300
+            await other.ask("nobody", 1)
+
+
 async def test_the_members_of_the_cluster_are_never_forgotten() -> None:
     """PEER-2: however long they are away."""
     async with cluster(2) as (one, two):

@@ -153,6 +153,11 @@ def _result(state: KeyValue, command: object) -> tuple[str, Any]:
         b"\x91\x92\x01\x02",
         b"\x91\x92\xa1a\x90",
         b"\x91\x93\xa1a\x01\x02",
+        b"\x91\xa2ab",
+        b"\x91\x82\xa1a\x01\xa1b\x02",
+        b"\x92\x92\xa1b\x01\x92\xa1a\x02",
+        b"\x92\x92\xa1a\x01\x92\xa1a\x02",
+        b"\x91\x92\xa1a\xcc\x01",
     ],
 )
 def test_bytes_that_are_no_snapshot_are_refused(data: bytes) -> None:
