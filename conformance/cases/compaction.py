@@ -54,7 +54,7 @@ async def only_what_is_applied_is_compacted(stage: Stage) -> None:
 
     given: n1, a follower with entries up to (5, 1), committed and applied to 3
     when: it is told to compact
-    expect: snapshot_index at most 3; entries 4 and 5 are still there
+    expect: snapshot_index at most 3; entries 4 and 5 are still there, and applied when they are committed
     why: what is not applied is in no state, and would be lost with the log
     """
     troupe = await stage.troupe()
@@ -65,7 +65,8 @@ async def only_what_is_applied_is_compacted(stage: Stage) -> None:
     status = await troupe.status()
     if status["snapshot_index"] > 3 or status["last_log_index"] != 5:
         raise Unmet("a snapshot up to 3 at most, and a log up to 5", repr(status))
-    (await n2.ask(n2.append(1, (5, 1)))).expect(success=True, match_index=5)
+    (await n2.ask(n2.append(1, (5, 1), commit=5))).expect(success=True, match_index=5)
+    await troupe.applied(5)
 
 
 @case("R-14", "SNAP-9", "LEADER-3", capabilities=LOOKING)
