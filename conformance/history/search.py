@@ -65,13 +65,20 @@ class Search:
     """One key's operations. The same object can be asked once only."""
 
     def __init__(
-        self, operations: Sequence[Operation], budget: Budget, *, free: Operation | None = None
+        self,
+        operations: Sequence[Operation],
+        budget: Budget,
+        *,
+        free: Operation | None = None,
+        text: str | None = None,
     ) -> None:
+        """`text` is what a key that only grows comes to, as `grows_to` says: other ways are not gone."""
         ok = [operation for operation in operations if operation.outcome == "ok"]
         self._definite = sorted(ok, key=lambda operation: operation.called)
         self._maybe = worth_trying(operations)
         self._budget = budget
         self._free = free
+        self._text = text
         self.stuck: Operation | None = None
         """Of the furthest place that was reached, the next that has to be done: a good guess at what cannot
         be"""
@@ -139,6 +146,8 @@ class Search:
         for number in window:
             operation = self._definite[number]
             state, value = step(place.state, operation.op, operation.argument)
+            if self._leads_astray(state):
+                continue
             if operation is self._free:
                 yield self._after(place, number, state, value)
             elif _fits(operation, value) and not (needless is not None and _had_fitted(operation, needless)):
@@ -165,7 +174,7 @@ class Search:
             if place.used >> number & 1 or (twin is not None and not place.used >> twin & 1):
                 continue
             state, _ = step(place.state, operation.op, operation.argument)
-            if state == place.state:
+            if state == place.state or self._leads_astray(state):
                 continue
             if before is not None and step(before, operation.op, operation.argument)[0] == state:
                 continue
@@ -177,6 +186,13 @@ class Search:
             self._budget.spend()
             yield from self._answered(after, window, needless=place.state)
             yield from self._guessed(after, window, until, place.state, seen)
+
+    def _leads_astray(self, state: State) -> bool:
+        """Whether the text neither becomes the one that was read nor has been that."""
+        if self._text is None:
+            return False
+        text = str(state.value or "")
+        return not (self._text.startswith(text) or text.startswith(self._text))
 
     def _window(self, place: Place) -> tuple[list[int], float]:
         """The definite operations that none of the others returned before, and the first return among them."""
@@ -204,6 +220,20 @@ def _fits(operation: Operation, value: Scalar | Impossible) -> bool:
 def _had_fitted(operation: Operation, state: State) -> bool:
     """Whether its answer fits this state as well. An append's length says too little of the text to tell."""
     return operation.op != "append" and _fits(operation, step(state, operation.op, operation.argument)[1])
+
+
+def grows_to(operations: Sequence[Operation]) -> str | None:
+    """The longest text that was read of a key to which texts were only ever appended; None of any other.
+
+    It says in which order they were, and so spares the search all others: with some appends of unknown outcome
+    these are more than anybody can go through.
+    """
+    if any(operation.op not in ("append", "get") for operation in operations):
+        return None
+    read = [
+        op.value for op in operations if op.op == "get" and op.outcome == "ok" and isinstance(op.value, str)
+    ]
+    return max(read, key=len, default=None)
 
 
 def _twins(maybe: Sequence[Operation]) -> list[int | None]:

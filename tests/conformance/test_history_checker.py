@@ -347,6 +347,25 @@ def simulated(
     return found
 
 
+def test_a_text_that_was_read_tells_in_which_order_it_grew() -> None:
+    """A leader that is cut off leaves many appends of which nobody knows whether, and when, they were done."""
+    chance = random.Random(2)
+    parts = [f"{number % 4}.{number} " for number in range(60)]
+    done = [part for part in parts if chance.random() < 0.6]
+    chance.shuffle(done)
+    unknown = [lost(chance.uniform(0, 1), "append", part) for part in parts]
+    text = "".join(done)
+    history: list[Operation] = [
+        *unknown,
+        ran(5, 6, "get", None, text),
+        ran(7, 8, "append", "end", len(text) + 3),
+    ]
+    verdict = check(history, seconds=40, states=20_000)
+    assert (verdict.result, verdict.states < 2_000) == (Result.LINEARIZABLE, True)
+    history.append(ran(9, 10, "get", None, f"{text}END"))
+    assert check(history, seconds=1, states=20_000).result is not Result.LINEARIZABLE
+
+
 def test_a_few_thousand_operations_take_seconds() -> None:
     """A bound for slow machines; in practice it is a fraction of it."""
     history = simulated(4000, 10, 6, random.Random(1))
