@@ -359,9 +359,7 @@ class PeerMixin(ClusterNode):
 
     def _note_unsendable(self, link: Link, error: MessageTooLargeError) -> None:
         """The node at the other end goes without, and this one goes on. Said once for each connection."""
-        about = "unsendable"
-        level = logging.DEBUG if about in link.complaints else logging.ERROR
-        link.complaints.add(about)
+        level = logging.ERROR if link.is_news("unsendable") else logging.DEBUG
         logger.log(level, "node %s cannot be brought up to date: %s: raise max_frame_size", link.node_id, error)
 
 
