@@ -7,11 +7,13 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from casty import __version__
+from casty_console import program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status."""
     parsed = parse(arguments)

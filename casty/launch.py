@@ -17,6 +17,7 @@ from casty.errors import StorageError, UnusableStoreError
 from casty.services import CAPABILITIES, offer
 from casty.settings import settings_from
 from casty.wire import _protocol as p
+from casty_console import complain
 
 if TYPE_CHECKING:
     import argparse
@@ -57,22 +58,22 @@ def run_node(arguments: argparse.Namespace, prepare: Prepare | None = None) -> i
         settings = settings_from(arguments, dict(os.environ))
         system = _system(settings)
     except (ValueError, OSError) as error:
-        print(f"casty node: {error}", file=sys.stderr)
+        complain(f"casty node: {error}")
         return EXIT_USAGE
     unsupported = [cap for cap in settings.caps if cap not in CAPABILITIES]
     if unsupported:
-        print(f"casty node: no capability {', '.join(unsupported)}", file=sys.stderr)
+        complain(f"casty node: no capability {', '.join(unsupported)}")
         return EXIT_UNSUPPORTED
     try:
         asyncio.run(_serve(system, settings, prepare))
     except UnusableStoreError as error:
-        print(f"casty node: {error}", file=sys.stderr)
+        complain(f"casty node: {error}")
         return EXIT_CONFIG
     except StorageError as error:
-        print(f"casty node: {error}", file=sys.stderr)
+        complain(f"casty node: {error}")
         return EXIT_DISK
     except OSError as error:
-        print(f"casty node: {error}", file=sys.stderr)
+        complain(f"casty node: {error}")
         return EXIT_USAGE
     return 0
 

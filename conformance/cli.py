@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from casty_console import complain, is_lost, program
 from conformance.case import GROUPS, Layer, load
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ went wrong; 64 the command line makes no sense; 130 interrupted
 """
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line (of the process, without `arguments`) and returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -52,15 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _do(parsed, command)
     except KeyboardInterrupt:
-        print("conformance: interrupted", file=sys.stderr)
+        complain("conformance: interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has seen enough; what is still buffered must not be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
+        if is_lost(error):
+            raise
         traceback.print_exc()
-        print(f"conformance: the suite itself went wrong: {type(error).__name__}: {error}", file=sys.stderr)
+        complain(f"conformance: the suite itself went wrong: {type(error).__name__}: {error}")
         return HARNESS_ERROR
 
 
@@ -85,7 +85,7 @@ def _do(parsed: argparse.Namespace, command: list[str]) -> int:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        print(f"{self.prog}: {message}", file=sys.stderr)
+        complain(f"{self.prog}: {message}")
         raise SystemExit(USAGE)
 
 
@@ -271,7 +271,7 @@ def _rules(parsed: argparse.Namespace) -> int:
     if parsed.check and not traceability.is_current(text):
         complaints.append(f"{traceability.FILE.name} is out of date: conformance rules --write")
     for complaint in complaints:
-        print(f"conformance: {complaint}", file=sys.stderr)
+        complain(f"conformance: {complaint}")
     return 1 if complaints else 0
 
 
@@ -361,5 +361,5 @@ def _baseline(path: Path | None) -> dict[str, str]:
 
 
 def _die(text: str, status: int = USAGE) -> NoReturn:
-    print(f"conformance: {text}", file=sys.stderr)
+    complain(f"conformance: {text}")
     raise SystemExit(status)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from casty_console import complain
 from conformance import probe
 from conformance.case import load
 from conformance.front import Exit, play
@@ -101,4 +101,4 @@ def _named(run: Run, *states: State) -> str:
 
 def say(text: str) -> None:
     """To standard error, with the program's name."""
-    print(f"conformance: {text}", file=sys.stderr)
+    complain(f"conformance: {text}")

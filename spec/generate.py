@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 SPEC = Path(__file__).resolve().parent
-sys.path.insert(0, str(SPEC))  # so that it runs from anywhere, and under any name
+sys.path[:0] = [str(SPEC), str(SPEC.parent / "tools")]  # so that it runs from anywhere, and under any name
 
 from generator import examples, lua, model, python, schemas, sense, tables  # noqa: E402
+
+from casty_console import complain, program  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,17 +38,18 @@ def generated(spec: Path = SPEC) -> Iterator[tuple[Path, str]]:
     yield spec / "schemas" / "vectors.json", schemas.vectors(protocol)
     golden = examples.load(spec / "vectors")
     for page in sorted(spec.glob("*.md")):
-        yield page, tables.fill_in(page.name, page.read_text(), protocol, golden)
+        yield page, tables.fill_in(page.name, page.read_text(encoding="utf-8"), protocol, golden)
 
 
 def stale(spec: Path = SPEC) -> Iterator[tuple[Path, str, str]]:
     """The generated files that are not as they should be: path, what is there, what should be."""
     for path, text in generated(spec):
-        there = path.read_text() if path.exists() else ""
+        there = path.read_text(encoding="utf-8") if path.exists() else ""
         if there != text:
             yield path, there, text
 
 
+@program
 def main(arguments: Sequence[str] | None = None, spec: Path = SPEC) -> int:
     """0: everything is up to date, or has been written. 1: something is stale. 2: the source makes no sense."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -55,16 +58,16 @@ def main(arguments: Sequence[str] | None = None, spec: Path = SPEC) -> int:
     try:
         files = list(stale(spec))
     except ValueError as error:
-        print(error, file=sys.stderr)
+        complain(str(error))
         return 2
     for path, there, text in files:
         name = path.relative_to(spec.parent)
         if check:
-            print(f"{name} is stale; run python spec/generate.py", file=sys.stderr)
-            print(_short_diff(there, text), file=sys.stderr)
+            complain(f"{name} is stale; run python spec/generate.py")
+            complain(_short_diff(there, text))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             print(f"wrote {name}")
     return 1 if check and files else 0
 

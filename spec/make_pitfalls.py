@@ -16,10 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+SPEC = Path(__file__).resolve().parent
+sys.path.insert(0, str(SPEC.parent / "tools"))  # so that it runs from anywhere
+
+from casty_console import complain, program  # noqa: E402
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-SPEC = Path(__file__).resolve().parent
 ROOT = SPEC.parent
 ROWS = 81
 
@@ -55,7 +59,7 @@ class Pitfall:
 
 def load(path: Path) -> list[Pitfall]:
     """The rows of the file. Raises `TypeError` for one that lacks something or has too much."""
-    rows: list[dict[str, Any]] = tomllib.loads(path.read_text())["pitfalls"]
+    rows: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["pitfalls"]
     for row in rows:
         row |= {key: tuple(row.get(key, ())) for key in ("rules", "tests")}
     return [Pitfall(**row) for row in rows]
@@ -89,7 +93,7 @@ def _tests_in(path: Path) -> frozenset[str]:
     if not path.is_file():
         return frozenset()
     names: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}::{name}" for name in _functions(node.body)}
         names |= set(_functions([node]))
@@ -144,28 +148,29 @@ def _summary(pitfalls: Sequence[Pitfall]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: the page is up to date, or has been written. 1: it is stale. 2: the table makes no sense."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is stale")
     check: bool = parser.parse_args(arguments).check
-    protocol = tomllib.loads((SPEC / "protocol.toml").read_text())
+    protocol = tomllib.loads((SPEC / "protocol.toml").read_text(encoding="utf-8"))
     rules = {rule["id"]: rule["page"] for rule in protocol["rules"]}
     try:
         pitfalls = load(SPEC / "pitfalls.toml")
     except TypeError as error:
-        print(f"pitfalls.toml: {error}", file=sys.stderr)
+        complain(f"pitfalls.toml: {error}")
         return 2
     if wrong := list(problems(pitfalls, rules)):
-        print("\n".join(f"pitfalls.toml: {sentence}" for sentence in wrong), file=sys.stderr)
+        complain("\n".join(f"pitfalls.toml: {sentence}" for sentence in wrong))
         return 2
     path, text = SPEC / "pitfalls.md", page(pitfalls, rules)
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
         return 0
     if check:
-        print("spec/pitfalls.md is stale; run python spec/make_pitfalls.py", file=sys.stderr)
+        complain("spec/pitfalls.md is stale; run python spec/make_pitfalls.py")
         return 1
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     print("wrote spec/pitfalls.md")
     return 0
 

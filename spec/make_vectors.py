@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 SPEC = Path(__file__).resolve().parent
-sys.path.insert(0, str(SPEC))  # so that it runs from anywhere, and under any name
+sys.path[:0] = [str(SPEC), str(SPEC.parent / "tools")]  # so that it runs from anywhere, and under any name
 
 from vectormaker import (  # noqa: E402
     asking,
@@ -24,6 +24,8 @@ from vectormaker import (  # noqa: E402
     raft,
     values,
 )
+
+from casty_console import complain, program  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +56,7 @@ RETIRED: frozenset[str] = frozenset()
 """Ids of vectors that are gone. They stay unused, so that lists of them never mean something else."""
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: the files are up to date, or have been written. 1: some are stale."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,15 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for group in GROUPS:
         path = SPEC / "vectors" / group.path
         text = _text(group)
-        if path.exists() and path.read_text() == text:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         is_stale = True
         name = path.relative_to(SPEC.parent)
         if check:
-            print(f"{name} is stale; run python spec/make_vectors.py", file=sys.stderr)
+            complain(f"{name} is stale; run python spec/make_vectors.py")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
             print(f"wrote {name}: {len(group.vectors)} vectors")
     return 1 if check and is_stale else 0
 

@@ -30,6 +30,7 @@ import msgpack
 from casty.actor import Actor, Context
 from casty.cluster.system import DistributedActorSystem
 from casty.system import ActorSystem
+from casty_console import program
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -318,7 +319,7 @@ async def started(role: str, *arguments: str, script: str = __file__) -> Child:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    return Child(process, (await process.stdout.readline()).decode().strip())
+    return Child(process, (await process.stdout.readline()).decode(errors="replace").strip())
 
 
 async def be_echo() -> None:
@@ -356,7 +357,14 @@ async def line() -> str:
     return await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 
-async def main() -> None:
+@program
+def main() -> int:
+    """Measures what the command line names."""
+    asyncio.run(_main())
+    return 0
+
+
+async def _main() -> None:
     parser = argparse.ArgumentParser(description="Casty beside the bare limits")
     parser.add_argument("part", nargs="?", choices=["local", "remote", "raft", "echo", "counter", "member"])
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
@@ -376,4 +384,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(main())

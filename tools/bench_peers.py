@@ -22,6 +22,7 @@ import json
 import shutil
 import socket
 import statistics
+import sys
 import tempfile
 import time
 import urllib.request
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench import COMMAND, COMMIT_SECONDS, Counter, line, measured, rate_of, started
 
 from casty.system import ActorSystem
+from casty_console import program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -288,7 +290,14 @@ async def be_pysyncobj(own: str, *others: str) -> None:
     store.destroy()
 
 
-async def main() -> None:
+@program
+def main() -> int:
+    """Measures what the command line names."""
+    asyncio.run(_main())
+    return 0
+
+
+async def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=["actors", "commits", "pysyncobj"])
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
@@ -302,4 +311,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(main())

@@ -12,6 +12,8 @@ import venv
 import zipfile
 from pathlib import Path
 
+from casty_console import program
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PACKAGE_DATA = (
@@ -25,7 +27,7 @@ PACKAGE_DATA = (
 IMPORTS = """
 import importlib.resources, tomllib, casty
 spec = importlib.resources.files("casty") / "spec"
-rules = tomllib.loads((spec / "protocol.toml").read_text())["rules"]
+rules = tomllib.loads((spec / "protocol.toml").read_text(encoding="utf-8"))["rules"]
 assert len(rules) > 100, len(rules)
 missing = [name for name in casty.__all__ if not hasattr(casty, name)]
 assert not missing, missing
@@ -44,7 +46,8 @@ def run(*command: str | Path, **options: str) -> str:
         cwd=tempfile.gettempdir(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=300,
         check=False,
     )
@@ -80,7 +83,8 @@ def check_node(python: Path, folder: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=folder,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     assert node.stdin is not None and node.stdout is not None
     line = node.stdout.readline()
@@ -103,7 +107,9 @@ def check_tools(python: Path, wheel: Path, folder: Path) -> None:
     run(tools / "conformance", "run", *cases, "--out", folder / "results", "--", "casty", "node", PATH=path)
 
 
-def main() -> None:
+@program
+def main() -> int:
+    """Builds it, installs it and uses it; ends with what is wrong."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wheel = build(folder)
@@ -123,7 +129,8 @@ def main() -> None:
         check_node(python, folder)
         check_tools(python, wheel, folder)
         print(f"{wheel.name}: {wheel.stat().st_size:,} bytes, installed alone with msgpack; a node passed")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

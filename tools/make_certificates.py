@@ -7,6 +7,7 @@ nothing can ever be signed by them but what is written here.
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from casty_console import program
 
 FOLDER = Path(__file__).resolve().parent.parent / "conformance" / "certificates"
 AUTHORITY = "Casty conformance suite"
@@ -93,7 +96,8 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def main() -> None:
+@program
+def main() -> int:
     """Writes all of them."""
     right, wrong = Authority.new(), Authority.new()
     FOLDER.mkdir(exist_ok=True)
@@ -106,7 +110,8 @@ def main() -> None:
     }
     for name, pem in files.items():
         (FOLDER / f"{name}.pem").write_bytes(pem)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

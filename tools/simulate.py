@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 # Behind everything else, so that `PYTHONPATH` may point to another core (the mutants do).
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from casty_console import program
 from tests.sim.run import run_seed
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 LAST_LINES = 40
 
 
+@program
 def main() -> int:
+    """Runs what the command line names; 1 where a seed broke a rule."""
     arguments = _parse()
     if arguments.mutants:
         from tests.sim.mutants import run_mutants

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from casty.cli import parse
 from casty.demo.chat import ChatRoom, GetHistory, GetUsers, Join, Message
 from casty.launch import run_node
+from casty_console import program
 
 if TYPE_CHECKING:
     from casty.cluster.system import DistributedActorSystem
@@ -21,5 +22,11 @@ async def _prepare(system: DistributedActorSystem) -> None:
         await system.spawn(ChatRoom, name="general", room_name="General")
 
 
+@program
+def main() -> int:
+    """Runs the node of the command line and returns its exit status."""
+    return run_node(parse(["node", *sys.argv[1:]]), prepare=_prepare)
+
+
 if __name__ == "__main__":
-    sys.exit(run_node(parse(["node", *sys.argv[1:]]), prepare=_prepare))
+    sys.exit(main())

@@ -56,11 +56,11 @@ class NodeProcess:
         assert self._process.stdout is not None, "standard output is a pipe"
         try:
             async with asyncio.timeout(START_SECONDS):
-                line = (await self._process.stdout.readline()).decode()
+                line = (await self._process.stdout.readline()).decode(errors="replace")
         except TimeoutError:
             line = ""
         if not line.startswith("READY "):
-            tail = self._log.read_text(errors="replace")[-2000:]
+            tail = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
             msg = f"node {self.node_id} did not start:\n{tail}"
             raise RuntimeError(msg)
         self.listen = json.loads(line.removeprefix("READY "))["listen"]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from casty.demo.load import Load
 from casty.demo.process import NodeProcess
 from casty.demo.view import LiveView, Row, Tally, open_view
 from casty.errors import ActorUnavailableError, AskTimeoutError
+from casty_console import complain
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +53,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
             verdict = asyncio.run(_run(folder, view))
         except (DemoFailedError, RuntimeError, TimeoutError) as error:
             view.close()
-            print(f"\nThe demonstration failed: {error}", file=sys.stderr)
+            complain(f"\nThe demonstration failed: {error}")
             return 1
         view.close()
         print(verdict)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+from casty_console import is_coloured, is_live
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +94,10 @@ _COLOURS = {
     "step": "\x1b[1m",
 }
 _OFF = "\x1b[0m"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EVENTS_SHOWN = 14
+_WIDTH_MIN = 60
+"""What the table of nodes takes; a line that is broken cannot be drawn over."""
 
 
 class LiveView:
@@ -104,6 +110,7 @@ class LiveView:
         self._rows: Sequence[Row] = ()
         self._tally = Tally(0, 0, 0)
         self._drawn = 0
+        self._is_coloured = is_coloured(stream=out)
         out.write("\x1b[?25l")
 
     def event(self, text: str, kind: str = "") -> None:
@@ -121,6 +128,8 @@ class LiveView:
     def _draw(self) -> None:
         width = shutil.get_terminal_size((100, 30)).columns
         lines = self._lines(width)
+        if not self._is_coloured:
+            lines = [_COLOUR.sub("", line) for line in lines]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         self._out.write(up + "".join(f"\r{line}\x1b[K\n" for line in lines) + "\x1b[J")
         self._out.flush()
@@ -136,17 +145,18 @@ class LiveView:
             figures += f"{_figure(row.applied):>9}{_figure(row.snapshot):>10}"
             lines.append(f"  {row.node_id:<6}{colour}{mark} {row.state:<13}{_OFF}{figures}")
         done = self._tally
-        lines += [
-            "",
-            f"  commands acknowledged {done.acknowledged}, refused {done.refused}, uncertain {done.uncertain}",
-        ]
+        said = (
+            f"  commands acknowledged {done.acknowledged}, refused {done.refused}, uncertain {done.uncertain}"
+        )
+        lines += ["", said[: width - 1]]
         lines.append("")
         for at, text, kind in self._events[-_EVENTS_SHOWN:]:
-            room = max(20, width - 12)
+            room = max(1, width - 13)
             lines.append(f"  \x1b[2m{at:6.2f} s{_OFF}  {_COLOURS.get(kind, '')}{text[:room]}{_OFF}")
         return lines
 
 
 def open_view(*, plain: bool) -> View:
     """The live view where there is a terminal to draw it on, else plain lines."""
-    return PlainView(sys.stdout) if plain or not sys.stdout.isatty() else LiveView(sys.stdout)
+    is_wide = shutil.get_terminal_size((100, 30)).columns >= _WIDTH_MIN
+    return LiveView(sys.stdout) if is_wide and is_live() and not plain else PlainView(sys.stdout)

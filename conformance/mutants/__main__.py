@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from casty_console import program
 from conformance.case import Layer, load
 from conformance.mutants.mutant import Mutant
 from conformance.mutants.mutant import load as load_mutants
@@ -68,6 +69,7 @@ class Result:
         return outcome.state in (State.PASS, State.SKIP)
 
 
+@program
 def main() -> int:
     """Runs the command line and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO
 
+from casty_console import is_coloured, is_live
 from conformance.case import GROUPS
 from conformance.report.text import WIDTH, failure, printable
 from conformance.verdict import Outcome, State
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Iterable, Mapping, Sequence
 
     from conformance.case import Case
@@ -47,11 +46,8 @@ class Console:
         self._selected = selected
         self._verbose = verbose
         self._out = stream if stream is not None else sys.stdout
-        if stream is None:
-            cast("io.TextIOWrapper[Any]", sys.stdout).reconfigure(errors="replace")
-        is_terminal = self._out.isatty()
-        self._live = is_terminal and os.environ.get("TERM") != "dumb"
-        self._coloured = is_terminal and not os.environ.get("NO_COLOR")
+        self._live = is_live(self._out)
+        self._coloured = is_coloured(stream=self._out)
         self._states: Counter[State] = Counter()
         self._playing: list[str] = []
         self._began = time.monotonic()
@@ -133,16 +129,16 @@ class Console:
             playing = " ".join(self._playing[-8:])
             seen = f"{self._states.total()}/{self._selected}"
             text = "  ".join(filter(None, (seen, self._tally(), f"{passed // 60}:{passed % 60:02d}", playing)))
-            self._write(f"\r\x1b[K{text[: self._width(most=1000) - 1]}")
+            self._write(f"\r\x1b[K{text[: max(1, shutil.get_terminal_size().columns - 1)]}")
 
     def _tally(self) -> str:
         """How many are not as they should be."""
         return ", ".join(f"{self._states[state]} {state}" for state in _SHOWN_IN_FULL if self._states[state])
 
-    def _width(self, most: int = WIDTH) -> int:
+    def _width(self) -> int:
         if not self._out.isatty():
-            return min(WIDTH, most)
-        return max(_WIDTH_MIN, min(most, shutil.get_terminal_size().columns))
+            return WIDTH
+        return max(_WIDTH_MIN, min(WIDTH, shutil.get_terminal_size().columns))
 
     def _painted(self, text: str, state: State) -> str:
         """A failure with its state in colour and the names of its parts set back."""

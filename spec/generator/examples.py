@@ -26,7 +26,7 @@ def load(vectors: Path) -> Mapping[str, Example]:
     """The valid vectors below `vectors`, by their ids."""
     examples: dict[str, Example] = {}
     for path in sorted(vectors.glob("valid/*.json")):
-        for vector in json.loads(path.read_text())["vectors"]:
+        for vector in json.loads(path.read_text(encoding="utf-8"))["vectors"]:
             examples[vector["id"]] = Example(vector["comment"], bytes.fromhex(vector["wire"]))
     return examples
 

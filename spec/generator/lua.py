@@ -25,7 +25,7 @@ _KINDS = {
 def dissector(protocol: Protocol) -> str:
     """The whole script: the tables of the specification, and the code that is the same for all versions."""
     tables = "\n".join(_tables(protocol))
-    return _SCRIPT.read_text().replace("--@TABLES@", tables)
+    return _SCRIPT.read_text(encoding="utf-8").replace("--@TABLES@", tables)
 
 
 def _tables(protocol: Protocol) -> Iterator[str]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from casty_console import argument
 from wire_dump.fields import ABOUT, ALIASES
 from wire_dump.input import Kind
 
@@ -31,7 +32,8 @@ Operators: == != < <= > >= ~ (regular expression) contains in (…), and or not 
 Short for types: {", ".join(f"{alias} {name}" for alias, name in ALIASES.items())}.
 
 Exit status: 0 done; {EXIT_FOUND} something is not as it should be (check, decode, encode, replay --diff);
-{EXIT_UNREADABLE} bytes that are no frames, or no frame to check (check; others with --strict);
+{EXIT_UNREADABLE} bytes that are no frames (check, decode; others with --strict), or nothing but such bytes and
+packets that cannot be read; what was not read is told on standard error;
 {EXIT_USAGE} the command line makes no sense; {EXIT_NO_INPUT} no such input;
 {EXIT_UNAVAILABLE} nobody listens there, or one cannot (live, replay);
 {EXIT_IO} reading or writing failed.
@@ -84,15 +86,24 @@ def _with_input(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "--input", choices=[str(kind) for kind in Kind], help="what it is, if it cannot be told"
     )
     parser.add_argument(
-        "--resync", action="store_true", help="look for frames where it is not known where one begins"
+        "--resync", action="store_true", help="look for frames in streams that do not begin with one, too"
     )
-    parser.add_argument("--names", default="", metavar="n1=HOST:PORT,…", help="nodes that say no hello")
-    parser.add_argument("-f", dest="filter", metavar="EXPR", help="only frames for which this holds")
+    parser.add_argument(
+        "--names", type=argument, default="", metavar="n1=HOST:PORT,…", help="nodes that say no hello"
+    )
+    parser.add_argument(
+        "-f", dest="filter", type=argument, metavar="EXPR", help="only frames for which this holds"
+    )
     parser.add_argument("--since", type=_seconds, metavar="SECONDS", help="from this time on")
     parser.add_argument("--until", type=_seconds, metavar="SECONDS", help="to this time")
     parser.add_argument("-c", dest="count", type=_count, metavar="COUNT", help="end after so many frames")
     parser.add_argument(
-        "--redact", action="append", default=[], metavar="ACTOR.FIELD", help="hide it; actor or field may be *"
+        "--redact",
+        action="append",
+        type=argument,
+        default=[],
+        metavar="ACTOR.FIELD",
+        help="hide it; actor or field may be *",
     )
     parser.add_argument(
         "--strict", action="store_true", help=f"exit with {EXIT_UNREADABLE} where bytes are no frames"
@@ -103,7 +114,12 @@ def _with_input(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _with_looks(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Options of all commands that show frames."""
     parser.add_argument(
-        "-o", dest="output", default="text", metavar="FORM", help="text, json, hex, fields=NAME,…"
+        "-o",
+        dest="output",
+        type=argument,
+        default="text",
+        metavar="FORM",
+        help="text, json, hex, fields=NAME,…",
     )
     parser.add_argument(
         "-d", dest="detail", type=int, choices=range(5), default=1, help="0 types … 2 fields … 3 bytes"
@@ -124,23 +140,32 @@ def _live(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save", metavar="FILE.pcap", help="keep what passes as a capture")
     parser.add_argument("--trace", metavar="FILE.jsonl", help="keep it as a trace")
-    parser.add_argument("-f", dest="filter", metavar="EXPR", help="show only frames for which this holds")
+    parser.add_argument(
+        "-f", dest="filter", type=argument, metavar="EXPR", help="show only frames for which this holds"
+    )
     parser.add_argument("-c", dest="count", type=_count, metavar="COUNT", help="end after so many frames")
-    parser.add_argument("--redact", action="append", default=[], metavar="ACTOR.FIELD", help="do not show it")
+    parser.add_argument(
+        "--redact", action="append", type=argument, default=[], metavar="ACTOR.FIELD", help="do not show it"
+    )
     _with_looks(parser)
 
 
 def _decode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "hex", nargs="+", help="one frame or several, however the digits are grouped; - to read them"
+        "hex",
+        nargs="+",
+        type=argument,
+        help="one frame or several, however the digits are grouped; - to read them",
     )
-    parser.add_argument("--redact", action="append", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--redact", action="append", type=argument, default=[], help=argparse.SUPPRESS)
     _with_looks(parser)
     parser.set_defaults(detail=2)
 
 
 def _encode(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("json", help="an object with type, name and payload; - to read one from each line")
+    parser.add_argument(
+        "json", type=argument, help="an object with type, name and payload; - to read one from each line"
+    )
     parser.add_argument("-o", dest="output", default="hex", choices=["hex", "raw"])
 
 
@@ -162,17 +187,24 @@ def _follow(parser: argparse.ArgumentParser) -> None:
 
 def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from", dest="sender", required=True, metavar="NODE", help="whose frames are sent again"
+        "--from",
+        dest="sender",
+        required=True,
+        type=argument,
+        metavar="NODE",
+        help="whose frames are sent again",
     )
     parser.add_argument("--to", dest="target", required=True, metavar="HOST:PORT", help="where they are sent")
-    parser.add_argument("--recorded", metavar="NODE", help="of these, what was sent to this node")
+    parser.add_argument(
+        "--recorded", type=argument, metavar="NODE", help="of these, what was sent to this node"
+    )
     parser.add_argument("--diff", action="store_true", help="compare the replies with the recorded ones")
     parser.add_argument("--wait", type=_seconds, default=2.0, help="how long a reply is waited for (2)")
 
 
 def _graph(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", required=True, metavar="FILE.svg|FILE.html")
-    parser.add_argument("--title", default="")
+    parser.add_argument("--title", type=argument, default="")
     parser.add_argument("--all", dest="everything", action="store_true", help="draw every heartbeat and ping")
 
 

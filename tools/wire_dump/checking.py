@@ -4,11 +4,11 @@ them.
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from casty_console import is_coloured, json_text
 from conformance.trace.invariants import Checker
 from conformance.trace.record import Marked, Raw
 from conformance.wire.hexdump import hexdump
@@ -17,7 +17,6 @@ from wire_dump.arguments import EXIT_FOUND, EXIT_UNREADABLE
 from wire_dump.events import Seen, Trouble, records
 from wire_dump.input import Kind
 from wire_dump.selection import opened
-from wire_dump.show import is_coloured
 from wire_dump.text import Lines, Style
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def check(parsed: argparse.Namespace) -> int:
                 print(*lines.lines(event), sep="\n")
             for violation in judge.judge(event):
                 if as_json:
-                    print(json.dumps(judge.as_object(violation), ensure_ascii=False))
+                    print(json_text(judge.as_object(violation)))
                 else:
                     print(*judge.as_lines(violation, event), sep="\n")
         print(*judge.summary(watch.frames, watch.unreadable, as_json=as_json), sep="\n")
@@ -128,7 +127,7 @@ class _Judge:
         left_out = self._checker.left_out if self._checker else 0
         if as_json:
             said = {"frames": frames, "violations": self.found, "left_out": left_out, "unreadable": unreadable}
-            yield json.dumps(said)
+            yield json_text(said)
             return
         more = f" and {left_out:,} more like them" if left_out else ""
         places = "place" if unreadable == 1 else "places"

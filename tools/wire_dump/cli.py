@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from casty_console import complain, is_lost, program
 from wire_dump import arguments as line
 from wire_dump.mistakes import UsageError
 from wire_dump.sources import SourceError
@@ -15,25 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status. Quiet when whoever reads the output stops reading."""
     parsed = line.parse(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = _RUN[parsed.command](parsed)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the interpreter's end
-        return 0
+        return _RUN[parsed.command](parsed)
     except SourceError as error:
-        print(f"wire-dump: {error}", file=sys.stderr)
+        complain(f"wire-dump: {error}")
         return line.EXIT_NO_INPUT
     except UsageError as error:
-        print(f"wire-dump: {error}", file=sys.stderr)
+        complain(f"wire-dump: {error}")
         return line.EXIT_USAGE
     except OSError as error:
+        if is_lost(error):
+            raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"wire-dump: {where}{error.strerror or error}", file=sys.stderr)
+        complain(f"wire-dump: {where}{error.strerror or error}")
         return line.EXIT_IO
     except KeyboardInterrupt:
         return line.EXIT_INTERRUPTED

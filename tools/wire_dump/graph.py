@@ -38,7 +38,7 @@ def graph(parsed: argparse.Namespace) -> int:
             is_asked=asked,
         )
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UsageError(f"-o {parsed.output}: {error.strerror}") from None
     return status_of(parsed, watch)

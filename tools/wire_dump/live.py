@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from casty_console import complain
 from conformance.proxy.relay import Relay, split_address
 from conformance.trace.pcap import Pcap, Pcapng, PcapWriter
 from conformance.trace.record import Marked
@@ -51,7 +52,7 @@ def live(parsed: argparse.Namespace) -> int:
         try:
             return asyncio.run(_relay(routes, tap))
         except OSError as error:
-            print(f"wire-dump: cannot listen: {error}", file=sys.stderr)
+            complain(f"wire-dump: cannot listen: {error}")
             return EXIT_UNAVAILABLE
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
@@ -79,7 +80,7 @@ async def _relay(routes: Sequence[tuple[str, str]], tap: Tap) -> int:
     try:
         for (listen, target), relay in zip(routes, relays, strict=True):
             address = await relay.start(listen)
-            print(f"wire-dump: {address} → {target}", file=sys.stderr, flush=True)
+            complain(f"wire-dump: {address} → {target}")
         ticking = asyncio.create_task(tap.tick())
         await tap.done.wait()
         ticking.cancel()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from casty_console import json_text
 from conformance.trace.record import Closed, Marked, Opened
 from conformance.wire.problem import PayloadError
 from wire_dump.events import Seen, Trouble
@@ -51,7 +51,7 @@ class _JsonLines:
     def lines(self, event: Event) -> Iterator[str]:
         found = _object(event)
         if found is not None and (self._detail >= 4 or not isinstance(event, Opened | Closed)):
-            yield json.dumps(found, ensure_ascii=False)
+            yield json_text(found)
 
 
 def _object(event: Event) -> dict[str, Any] | None:

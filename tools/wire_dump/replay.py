@@ -8,10 +8,10 @@ boots, ids of entries) is not compared, nor is what they say unasked.
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from casty_console import complain
 from conformance import _protocol as p
 from conformance.proxy.relay import split_address
 from conformance.wire.describe import said
@@ -70,7 +70,7 @@ def replay(parsed: argparse.Namespace) -> int:
     try:
         return asyncio.run(_replay(recordings, parsed))
     except (OSError, TimeoutError) as error:
-        print(f"wire-dump: {parsed.target}: {error}", file=sys.stderr)
+        complain(f"wire-dump: {parsed.target}: {error}")
         return EXIT_UNAVAILABLE
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from math import log
 from typing import TYPE_CHECKING, Any, Final
 
+from casty_console import json_text
 from conformance import _protocol as p
 from conformance.trace.record import Closed, Opened
 from conformance.wire.problem import PayloadError
@@ -36,7 +36,7 @@ def stats(parsed: argparse.Namespace) -> int:
         for event in source.events:
             totals.add(event)
         if parsed.output == "json":
-            print(json.dumps(totals.as_object(), ensure_ascii=False))
+            print(json_text(totals.as_object()))
         else:
             print(*totals.lines(), sep="\n")
         return status_of(parsed, watch)
