@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wire_dump.events import Event
+    from wire_dump.sources import Source
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 HERE, THERE = b"\x0a\0\0\1", b"\x0a\0\0\2"
@@ -104,6 +105,18 @@ def enhanced(packet: Packet, order: str = "<", number: int = 0, ticks_a_second: 
 def events(data: bytes, *, resync: bool = False) -> list[Event]:
     """All the events of an input."""
     return list(source_of(Input(io.BytesIO(data)), resync=resync).events)
+
+
+def events_and_source(data: bytes, *, resync: bool = False) -> tuple[list[Event], Source]:
+    """All the events of an input, and what they were read from."""
+    source = source_of(Input(io.BytesIO(data)), resync=resync)
+    return list(source.events), source
+
+
+def opened(data: bytes, *, resync: bool = False) -> tuple[list[Event], str]:
+    """All the events of an input, and what was not read of it."""
+    found, source = events_and_source(data, resync=resync)
+    return found, source.unread.text()
 
 
 def frames(found: Iterable[Event]) -> list[bytes]:

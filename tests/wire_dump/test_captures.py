@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import struct
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +24,7 @@ from tests.wire_dump.packets import (
     interface,
     ipv4,
     ipv6,
+    opened,
     pcap,
     section,
     segment,
@@ -28,6 +33,10 @@ from tests.wire_dump.packets import (
 from tests.wire_dump.samples import answer, heartbeat, hello
 from wire_dump.capture import PACKET_BYTES_MAX
 from wire_dump.events import Seen, Trouble
+from wire_dump.sources import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAID = hello("n1") + heartbeat("n1", 1)
 PLAIN = [ipv4(segment(sequence=9, flags=SYN)), ipv4(segment(SAID, 10))]
@@ -148,18 +157,12 @@ def test_damage_is_named_and_ends_the_reading(name: str) -> None:
     assert last.next == "the rest of the file is not read"
 
 
-def test_what_is_no_tcp_is_left_out_and_what_cannot_be_read_is_named_once() -> None:
-    """Datagrams say nothing to us; fragments and unknown links might have."""
-    other = [ipv4(b"datagram", protocol=17), b"", b"\x45", ethernet(b"arp", 0x0806), ipv4(segment(b"x")[:12])]
-    fragments = [
-        ipv4(segment(b"x"), fragment=0x2000),
-        ipv4(segment(b"y"), fragment=1),
-        ipv6(segment(), following=44),
-    ]
-    found = events(pcap(map(Packet, [*other, *fragments, *PLAIN])))
-    assert [trouble.got for trouble in troubles(found)] == ["fragments, which are not put together"]
-    assert len(frames(found)) == 2
-    assert [trouble.got for trouble in troubles(events(pcap(map(Packet, PLAIN), 9999)))] == ["LINKTYPE 9999"]
+def test_what_is_no_tcp_is_left_out_and_counted() -> None:
+    """Datagrams say nothing to us, nor does what is empty or cut off."""
+    other = [ipv4(b"datagram", protocol=17), b"", b"\x45", ipv4(segment(b"x")[:12])]
+    found, unread = opened(pcap(map(Packet, [*other, *PLAIN])))
+    assert (len(frames(found)), troubles(found)) == (2, [])
+    assert unread == "3 packets with an end inside of a header, 1 packet of UDP"
 
 
 def test_headers_that_lie_about_their_length_are_no_segments() -> None:
@@ -168,7 +171,8 @@ def test_headers_that_lie_about_their_length_are_no_segments() -> None:
     short[12] = 0x40
     long = bytearray(segment(b"", 10))
     long[12] = 0xF0
-    assert events(pcap([Packet(ipv4(bytes(short))), Packet(ipv4(bytes(long)))])) == []
+    found, unread = opened(pcap([Packet(ipv4(bytes(short))), Packet(ipv4(bytes(long)))]))
+    assert (found, unread) == ([], "2 packets with a TCP header that contradicts itself")
 
 
 def test_the_snap_length_cuts_only_the_frames_it_cuts() -> None:
@@ -216,3 +220,50 @@ def test_a_fin_with_data_and_a_syn_with_data_lose_nothing() -> None:
         ipv4(segment(heartbeat("n1", 1), 10 + len(hello("n1")), FIN)),
     ]
     assert frames(events(pcap(map(Packet, packets)))) == [hello("n1"), heartbeat("n1", 1)]
+
+
+def test_the_file_format_of_a_changed_libpcap_is_read() -> None:
+    """Its magic is another, and there are 8 bytes more before each packet."""
+    for order in "<>":
+        data = struct.pack(order + "IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 65535, 101)
+        for packet in PLAIN:
+            data += struct.pack(order + "IIIIIHBx", 0, 0, len(packet), len(packet), 3, 0x0800, 0) + packet
+        assert frames(events(data)) == [hello("n1"), heartbeat("n1", 1)]
+        assert "24 bytes of the header of a packet" in troubles(events(data[:40]))[0].expected
+
+
+def test_sections_of_a_pcapng_file_may_differ_in_their_byte_order() -> None:
+    """As those of files that were put behind each other do; blocks that are not known are counted."""
+    data = b"".join(
+        section(order) + block(number, b"?", order) + interface(101, order) + enhanced(Packet(packet), order)
+        for order, number, packet in (("<", 9, PLAIN[0]), (">", 0xBAD, PLAIN[1]))
+    )
+    found, unread = opened(data)
+    assert frames(found) == [hello("n1"), heartbeat("n1", 1)]
+    assert unread == "1 pcapng block of type 0x00000009, 1 pcapng block of type 0x00000bad"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_captures_are_read_as_they_are(pack: Callable[[bytes], bytes]) -> None:
+    """In one member or several; damage is told with what was read before it."""
+    talk = Talk().open().say(hello("n1"))
+    for number in range(3000):
+        talk.say(heartbeat("n1", number))
+    data = talk.file()
+    assert frames(events(pack(data))) == frames(events(data))
+    assert frames(events(pack(data[:1000]) + pack(data[1000:]))) == frames(events(data))
+    packed = pack(data)
+    found = events(packed[: len(packed) // 2])
+    assert frames(found) == frames(events(data))[: len(frames(found))]
+    assert [trouble.expected for trouble in troubles(found)][-1] == "compressed data"
+    with pytest.raises(SourceError, match="is compressed"):
+        events(pack(packed))
+
+
+def test_a_damaged_compressed_file_is_no_accident() -> None:
+    """Any byte of it may be wrong."""
+    packed = bytearray(gzip.compress(WHOLE))
+    for at in range(2, len(packed)):
+        wrong = bytes(packed[:at]) + bytes([packed[at] ^ 0xFF]) + bytes(packed[at + 1 :])
+        assert isinstance(events(wrong), list)
+    assert troubles(events(bytes(packed[:-4]) + b"xxxx"))[-1].expected == "compressed data"

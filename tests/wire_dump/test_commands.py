@@ -147,7 +147,7 @@ def test_json_lines_can_be_encoded_again(
     hexed = Told(capsys, TRACE, "-o", "hex").out
     import io
 
-    monkeypatch.setattr(sys, "stdin", io.StringIO(told.out))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(told.out.encode())))
     assert Told(capsys, "encode", "-").out == hexed
     assert len(hexed.splitlines()) == sum('"type"' in line for line in told.lines)
 

@@ -155,9 +155,9 @@ def test_kinds_are_told_by_their_first_bytes() -> None:
 
 def test_compressed_files_and_files_that_are_none_are_named(tmp_path: Path) -> None:
     """With what to do."""
-    (tmp_path / "a.gz").write_bytes(b"\x1f\x8b\x08" + bytes(30))
-    with pytest.raises(SourceError, match="gzip"):
-        open_source(str(tmp_path / "a.gz"))
+    (tmp_path / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(30))
+    with pytest.raises(SourceError, match="zstd"):
+        open_source(str(tmp_path / "a.zst"))
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(SourceError, match=str(path)):
             open_source(str(path))

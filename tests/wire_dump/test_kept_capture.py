@@ -152,14 +152,15 @@ def test_tshark_reads_the_same_times_and_lengths_of_packets(form: str, tmp_path:
     from wire_dump.capture import Packet, read_pcap
     from wire_dump.input import Input
     from wire_dump.pcapng import read_pcapng
+    from wire_dump.unread import Unread
 
     path = CAPTURE
     if form == "pcapng":
         convert(TRACE, tmp_path / "relay.pcapng")
         path = tmp_path / "relay.pcapng"
     file = Input(path.open("rb", buffering=0))
-    read = read_pcapng if form == "pcapng" else read_pcap
-    ours = [(packet.nanoseconds, len(packet.data)) for packet in read(file) if isinstance(packet, Packet)]
+    packets = read_pcapng(file, Unread()) if form == "pcapng" else read_pcap(file)
+    ours = [(packet.nanoseconds, len(packet.data)) for packet in packets if isinstance(packet, Packet)]
     file.close()
     theirs = [
         (round(int(seconds) * 1_000_000_000 + int(rest)), int(length))

@@ -27,6 +27,8 @@ class Packet(NamedTuple):
     link: int
     """Its LINKTYPE: which header it begins with."""
     data: bytes
+    size: int
+    """As many bytes it had; more than were captured where the capture cut it off."""
 
 
 class Damage(NamedTuple):
@@ -41,12 +43,20 @@ class Damage(NamedTuple):
 
 
 _ORDERS: Final = {
-    b"\xa1\xb2\xc3\xd4": (">", 1000),
-    b"\xd4\xc3\xb2\xa1": ("<", 1000),
-    b"\xa1\xb2\x3c\x4d": (">", 1),
-    b"\x4d\x3c\xb2\xa1": ("<", 1),
+    b"\xa1\xb2\xc3\xd4": (">", 1000, 16),
+    b"\xd4\xc3\xb2\xa1": ("<", 1000, 16),
+    b"\xa1\xb2\x3c\x4d": (">", 1, 16),
+    b"\x4d\x3c\xb2\xa1": ("<", 1, 16),
+    b"\xa1\xb2\xcd\x34": (">", 1000, 24),
+    b"\x34\xcd\xb2\xa1": ("<", 1000, 24),
 }
-"""The byte order and the nanoseconds in a tick, by the magic number."""
+"""The byte order, the nanoseconds in a tick and the bytes before a packet, by the magic number. The last two
+are of a libpcap that Alexey Kuznetsov changed.
+"""
+MAGICS: Final = tuple(_ORDERS)
+
+_LINK_BITS: Final = 0x03FFFFFF
+"""The others say how long the checksum behind each packet is."""
 
 
 def read_pcap(file: Input) -> Iterator[Packet | Damage]:
@@ -58,21 +68,22 @@ def read_pcap(file: Input) -> Iterator[Packet | Damage]:
     if len(head) < 24:
         yield cut_off(0, head, 24, "the header of a pcap file")
         return
-    order, tick = _ORDERS[head[:4]]
-    link = struct.unpack(order + "I", head[20:24])[0] & 0x0FFFFFFF
-    unpack = struct.Struct(order + "IIII").unpack
-    while header := file.read(16):
+    order, tick, head_size = _ORDERS[head[:4]]
+    link = struct.unpack(order + "I", head[20:24])[0] & _LINK_BITS
+    unpack = struct.Struct(order + "IIII").unpack_from
+    while header := file.read(head_size):
         at = file.offset - len(header)
-        if len(header) < 16:
-            yield cut_off(at, header, 16, "the header of a packet")
+        if len(header) < head_size:
+            yield cut_off(at, header, head_size, "the header of a packet")
             return
-        seconds, ticks, captured, _ = unpack(header)
+        seconds, ticks, captured, original = unpack(header)
         if captured > PACKET_BYTES_MAX:
             expected = f"a packet of at most {PACKET_BYTES_MAX:,} bytes"
             yield Damage(at, expected, f"a length of {captured:,}", header, 8, 12)
             return
         data = file.read(captured)
-        yield Packet(seconds * 1_000_000_000 + ticks * tick, link, data)
+        size = original if original > captured else captured
+        yield Packet(seconds * 1_000_000_000 + ticks * tick, link, data, size)
         if len(data) < captured:
             yield cut_off(file.offset - len(data), data, captured, "a packet")
             return

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from casty_console import complain
 from conformance.wire.message import check as problems_of
 from conformance.wire.problem import PayloadError
 from wire_dump.arguments import EXIT_FOUND, EXIT_UNREADABLE
@@ -35,11 +36,14 @@ def decode(parsed: argparse.Namespace) -> int:
         source = open_source("-")
     else:
         source = source_of(Input(io.BytesIO(" ".join(parsed.hex).encode())), kind=Kind.HEX)
-    watch, broken = Watch(), list[int]()
+    watch, broken = Watch(source), list[int]()
     events = _watched(watch.over(source.events), broken)
     marks = parse_marks(parsed.redact)
     out = writer(parsed.output, style_of(parsed), source.clock)
     write(redacted(events, marks) if marks else events, out)
+    if not watch.frames and not watch.unreadable:
+        complain("wire-dump: there is no frame to decode")
+        return EXIT_UNREADABLE
     return EXIT_UNREADABLE if watch.unreadable else EXIT_FOUND if broken else 0
 
 
@@ -62,7 +66,7 @@ def encode(parsed: argparse.Namespace) -> int:
         except FormError as error:
             raise FormError(f"{where}{error}") from None
         for problem in problems_of(frame):
-            print(f"wire-dump: {where}{problem}", file=sys.stderr)
+            complain(f"wire-dump: {where}{problem}")
             broken = True
         if parsed.output == "raw":
             sys.stdout.buffer.write(frame.encode())
@@ -72,14 +76,18 @@ def encode(parsed: argparse.Namespace) -> int:
 
 
 def _objects(text: str) -> Iterator[tuple[str, Any]]:
-    """Each object with where it was found."""
+    """Each object with where it was found. JSON is UTF-8, whatever the locale."""
     if text != "-":
         yield "", _parsed(text, "")
         return
-    for number, line in enumerate(sys.stdin, 1):
-        if line.strip():
+    for number, data in enumerate(sys.stdin.buffer, 1):
+        if data.strip():
             where = f"line {number}: "
-            value = _parsed(line, where)
+            try:
+                value = _parsed(data.decode(), where)
+            except UnicodeDecodeError as error:
+                wrong = f"byte {data[error.start]:02x} in column {error.start + 1}"
+                raise FormError(f"{where}expected UTF-8, got {wrong}") from None
             if (
                 not isinstance(value, dict) or "type" in value
             ):  # `-o json` tells of other things than frames, too

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from conformance.trace.record import Closed, Opened
 from wire_dump.capture import Damage
 from wire_dump.events import Seen, Trouble
-from wire_dump.packet import ACK, LINKS, RST, SYN, Fragment, address, segment_in
+from wire_dump.links import NotRead
+from wire_dump.packet import ACK, RST, SYN, Packets, address
 from wire_dump.reassembly import Stream
 from wire_dump.stream import Direction, Found, Lost
 
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from wire_dump.events import Event
     from wire_dump.packet import Segment
     from wire_dump.reassembly import Piece
+    from wire_dump.unread import Unread
 
 CONNECTIONS_MAX: Final = 4096
-"""Connections open at a time; of more, the one that was silent the longest is taken for ended."""
+"""Connections remembered at a time; of more, the one that was silent the longest is taken for ended. One that
+has ended stays known, for what is sent again of it.
+"""
 HELD_BYTES_MAX: Final = 64 << 20
 """Bytes of unfinished frames and early segments, of all connections; above it, the largest holder is given up.
 """
@@ -48,20 +52,20 @@ class _Connection:
     number: int
     halves: dict[bytes, _Half]
     """By the endpoint that sends."""
-    dialler: bytes | None
-    closed: bool = False
+    is_closed: bool = False
     held: int = field(default=0)
 
 
 class Connections:
     """Takes packets in the order of the capture."""
 
-    def __init__(self, *, resync: bool = False) -> None:
+    def __init__(self, unread: Unread, *, resync: bool = False) -> None:
+        self._unread = unread
+        self._packets = Packets()
         self._resync = resync
         self._open: OrderedDict[bytes, _Connection] = OrderedDict()
         self._count = 0
         self._held = 0
-        self._said: set[str] = set()
         self._began: int | None = None
 
     @property
@@ -72,47 +76,53 @@ class Connections:
     def events(self, packets: Iterable[Packet | Damage]) -> Iterator[Event]:
         """What the packets say, with times in seconds since the first."""
         time = 0.0
+        unread, find = self._unread, self._packets.segment
+        count = unread.packets = 0
         for packet in packets:
             if isinstance(packet, Damage):
                 yield Trouble(time, 0, None, None, *packet, next="the rest of the file is not read")
                 break
             if self._began is None:
                 self._began = packet.nanoseconds
+            count += 1
             time = (packet.nanoseconds - self._began) / 1_000_000_000
-            segment = segment_in(packet.link, packet.data)
-            if segment is None:
-                if packet.link not in LINKS:
-                    yield from self._once(
-                        time, f"a link layer that is known, {sorted(LINKS)}", f"LINKTYPE {packet.link}"
-                    )
-            elif isinstance(segment, Fragment):
-                yield from self._once(time, "whole IP packets", "fragments, which are not put together")
-            else:
+            try:
+                segment = find(packet.link, packet.data, packet.size)
+            except NotRead as why:
+                unread.add(f"packets {why}")
+                continue
+            if segment is not None:
                 yield from self._segment(segment, packet.nanoseconds, time)
+        unread.packets = count
         for connection in list(self._open.values()):
             yield from self._finish(connection, time)
         self._open.clear()
-
-    def _once(self, time: float, expected: str, got: str) -> Iterator[Event]:
-        if got not in self._said:
-            self._said.add(got)
-            yield Trouble(time, 0, None, None, 0, expected, got, next="packets like this one are left out")
+        fragments = self._packets.fragments
+        if lost := fragments.lost + fragments.waiting:
+            unread.add("IP fragments without the others of their packets", lost)
 
     def _segment(self, segment: Segment, nanoseconds: int, time: float) -> Iterator[Event]:
         source, target, flags = segment.source, segment.target, segment.flags
         key = source + target if source < target else target + source
         connection = self._open.get(key)
-        if connection is not None and connection.halves[source].stream.begins_anew(segment):
-            yield from self._finish(connection, time)
-            connection = None
+        if connection is not None and (flags & SYN or connection.is_closed):
+            if self._begins_anew(connection, segment):
+                yield from self._finish(connection, time)
+                connection = None
+            elif connection.is_closed:
+                return  # sent again after the end
         if connection is None:
-            if not (segment.data or flags & SYN):
-                return  # the end of one that began and ended before, or nothing but acknowledgements yet
+            if not (segment.data or segment.missing or flags & SYN):
+                return  # the end of one that began before the capture, or nothing but acknowledgements yet
             connection = yield from self._new(key, segment, time)
         self._open.move_to_end(key)
         half = connection.halves[source]
         pieces = half.stream.accept(segment, nanoseconds)
         yield from self._pieces(connection, half, pieces, time)
+        if half.stream.is_astray:
+            yield from self._finish(connection, time)
+            yield from self._segment(segment, nanoseconds, time)
+            return
         if flags & ACK:
             other = connection.halves[target]
             if other.stream.held:
@@ -120,17 +130,29 @@ class Connections:
                     connection, other, other.stream.acknowledged(segment, nanoseconds), time
                 )
         if flags & RST:
+            if not half.stream.is_reset_by(segment):
+                self._unread.add("TCP resets of another connection")
+                return
             yield from self._finish(connection, time)
             yield Closed(time, connection.number, half.source, "reset")
-            del self._open[key]
         elif half.stream.ended and not half.closed:
             half.closed = True
             if half.direction:
                 yield from self._shown(connection, half, half.direction.finish(), time)
             yield Closed(time, connection.number, half.source, "fin")
             if all(each.closed for each in connection.halves.values()):
-                self._held -= connection.held
-                del self._open[key]
+                yield from self._finish(connection, time)
+
+    def _begins_anew(self, connection: _Connection, segment: Segment) -> bool:
+        """Whether this is the first segment of another connection between the same ports."""
+        half, other = connection.halves[segment.source], connection.halves[segment.target]
+        if half.stream.begins_anew(segment):
+            return True
+        is_dial = segment.flags & (SYN | ACK) == SYN
+        if connection.is_closed:
+            return is_dial or (bool(segment.data) and half.stream.goes_on(segment))
+        # The other side answers a SYN; it does not speak before.
+        return is_dial and not half.stream.begun and other.stream.next > 0
 
     def _new(self, key: bytes, segment: Segment, time: float) -> Generator[Event, None, _Connection]:
         """The connection that this segment is the first of; yields what its beginning has to say."""
@@ -143,7 +165,7 @@ class Connections:
         # Without the SYN, whoever speaks first is most likely who dialled: the hello is the dialler's to say.
         answers = segment.flags & SYN and segment.flags & ACK
         dialler = segment.target if answers else segment.source
-        self._open[key] = connection = _Connection(self._count, halves, dialler)
+        self._open[key] = connection = _Connection(self._count, halves)
         listener = halves[dialler].target
         yield Opened(time, connection.number, halves[dialler].source, listener, None)
         return connection
@@ -172,16 +194,28 @@ class Connections:
 
     def _finish(self, connection: _Connection, time: float) -> Iterator[Event]:
         """What is left of a connection of which no more will come."""
-        self._held -= connection.held
-        connection.held = 0
+        if connection.is_closed:
+            return
+        connection.is_closed = True
         for half in connection.halves.values():
             if not half.closed:
                 half.closed = True
-                for piece in half.stream.finish():
-                    if half.direction:
-                        yield from self._shown(connection, half, half.direction.feed(piece), time)
+                yield from self._pieces(connection, half, half.stream.finish(), time)
                 if half.direction:
                     yield from self._shown(connection, half, half.direction.finish(), time)
+            self._count_unread(half)
+            half.direction = None
+        self._held -= connection.held
+        connection.held = 0
+
+    def _count_unread(self, half: _Half) -> None:
+        for reason, count in (
+            ("behind bytes that are no frames", half.direction.dropped if half.direction else 0),
+            ("from before the first one that was captured", half.stream.before),
+            ("that came too late to be put in order", half.stream.late),
+        ):
+            if count:
+                self._unread.add(f"TCP segments {reason}", count)
 
     def _shown(
         self, connection: _Connection, half: _Half, items: Iterable[Found | Lost], time: float

@@ -211,7 +211,7 @@ def packets(rng: random.Random, stream: bytes) -> list[bytes]:
         at += size
     for _ in range(rng.choice((0, 0, 1, 3))):
         index = rng.randrange(len(parts)) if parts else 0
-        match rng.randrange(3) if parts else 3:
+        match rng.randrange(4) if parts else 3:
             case 0:
                 parts.insert(rng.randrange(len(parts) + 1), parts[index])
             case 1:
@@ -220,7 +220,7 @@ def packets(rng: random.Random, stream: bytes) -> list[bytes]:
                 other = rng.randrange(len(parts))
                 parts[index], parts[other] = parts[other], parts[index]
             case _:
-                pass
+                parts.insert(index if parts else 0, (rng.choice((-1, at - 1)), b"\0"))
     out = [_segment(rng, part, start + 1 + place, 16, back=rng.random() < 0.05) for place, part in parts]
     if rng.random() < 0.7:
         out[:0] = [_segment(rng, b"", start, 2, back=False), _segment(rng, b"", 0, 18, back=True)]
@@ -236,6 +236,11 @@ _LINKS: Final[tuple[tuple[int, bytes], ...]] = (
     (0, bytes(4)),
     (113, bytes(14) + b"\x08\0"),
     (276, b"\x08\0" + bytes(18)),
+    (1, bytes(12) + b"\x88\x47\0\x01\x01\x40"),
+    (1, bytes(12) + b"\x88\x64\x11\0\0\7\0\0\0\x21"),
+    (9, b"\xff\x03\0\x21"),
+    (101, b"\x45" + bytes(8) + b"\x2f" + bytes(10) + b"\0\0\x08\0"),
+    (127, bytes(8)),
 )
 
 

@@ -12,17 +12,17 @@ import io
 import json
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
+from casty_console import complain, program
 from conformance.trace.invariants import Checker, scene
 from conformance.trace.rows import Arrow
 from conformance.trace.story import tell
 from conformance.wire.message import check as problems_of
-from wire_dump import connections, naming, reassembly, stats, traces
+from wire_dump import connections, fragments, naming, reassembly, stats, stream, traces
 from wire_dump.damage import an_input, worse
 from wire_dump.events import Seen, records
 from wire_dump.filters import FilterError, parse
@@ -94,6 +94,9 @@ _LOW: Final = (
     (connections, "CONNECTIONS_MAX", 1),
     (connections, "HELD_BYTES_MAX", 60),
     (reassembly, "WAITING_BYTES_MAX", 100),
+    (reassembly, "WINDOW_BYTES_MAX", 100),
+    (fragments, "UNFINISHED_MAX", 1),
+    (stream, "SEARCHED_BYTES_MAX", 100),
     (naming, "KNOWN_MAX", 1),
     (traces, "CONNECTIONS_MAX", 1),
     (stats, "OPEN_MAX", 1),
@@ -158,6 +161,7 @@ def written(rng: random.Random) -> None:
         pass
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: nothing was found. 1: something was; the seed and the number of the input are named."""
     parser = argparse.ArgumentParser(prog="wire_dump.fuzz", description=__doc__)
@@ -174,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"seed {parsed.seed}, input {number}: {problem}")
             return 1
         if number % 50_000 == 49_999:
-            print(f"{number + 1:,} inputs, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            complain(f"{number + 1:,} inputs, {time.monotonic() - began:.0f} s")
     print(
         f"{parsed.inputs:,} inputs, {counts['events']:,} events: no exception, none longer than {SECONDS_MAX} s"
     )

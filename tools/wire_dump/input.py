@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import re
+import zlib
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from wire_dump.capture import MAGICS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHUNK_BYTES = 1 << 20
 PEEK_BYTES = 4096
@@ -28,6 +38,9 @@ class Readable(Protocol):
     def close(self) -> None: ...
 
 
+_DAMAGED: Final = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
 class Input:
     """A stream of bytes, with a look at what comes first. Holds one chunk and what was asked for, never all."""
 
@@ -37,6 +50,8 @@ class Input:
         self._at = 0
         self._start = 0
         self._ended = False
+        self.failure = ""
+        """What of the input was damaged before it could be read at all; it seems to end there."""
 
     @property
     def offset(self) -> int:
@@ -89,7 +104,10 @@ class Input:
         parts: list[bytes] = []
         held = len(self._buffer) - self._at
         while held < size and not self._ended:
-            part = self._file.read(CHUNK_BYTES)
+            try:
+                part = self._file.read(CHUNK_BYTES)
+            except _DAMAGED as error:
+                part, self.failure = b"", str(error)
             self._ended = not part
             parts.append(part)
             held += len(part)
@@ -103,11 +121,10 @@ class Input:
         self._file.close()
 
 
-_PCAP = (b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1")
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _HEX_TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]*")
 _HEX_START = re.compile(rb"(?:\s|#[^\n]*\n)*(?:0[xX]|\\x)?[0-9A-Fa-f]{2}")
-COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
 def kind_of(start: bytes) -> Kind:
@@ -116,7 +133,7 @@ def kind_of(start: bytes) -> Kind:
     A stream of frames cannot be taken for text: the lengths in its first header hold a zero byte unless name
     and payload are both enormous.
     """
-    if start[:4] in _PCAP:
+    if start[:4] in MAGICS:
         return Kind.PCAP
     if start[:4] == _PCAPNG:
         return Kind.PCAPNG
@@ -130,3 +147,46 @@ def kind_of(start: bytes) -> Kind:
 def compression_of(start: bytes) -> str | None:
     """The name of the compression that the bytes begin as, if they do."""
     return next((name for magic, name in COMPRESSED.items() if start.startswith(magic)), None)
+
+
+def unpacked(data: Input, compression: str) -> Input | None:
+    """The input that a compressed one holds, read as it is needed; None if nothing here can read it."""
+    opened = _OPEN.get(compression)
+    return None if opened is None else Input(_Unpacked(opened(io.BufferedReader(_Raw(data)))))
+
+
+class _Raw(io.RawIOBase):
+    """An input as the files of the standard library are."""
+
+    def __init__(self, data: Input) -> None:
+        self._data = data
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._data.read(min(len(buffer), CHUNK_BYTES))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._data.close()
+        super().close()
+
+
+class _Unpacked:
+    """Gives what there is without waiting for more."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.read = cast("Callable[[int], bytes]", file.read1)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+_OPEN: Final[dict[str, Callable[[Any], Any]]] = {
+    "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
+    "bzip2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+}

@@ -1,29 +1,57 @@
-"""Finds the TCP segment in a captured packet: through the link's header, VLAN tags, IPv4 or IPv6."""
+"""Finds the TCP segment in a captured packet: through IP in all its forms, tunnels and fragments."""
 
 from __future__ import annotations
 
 from socket import AF_INET, AF_INET6, inet_ntop
-from typing import Final, NamedTuple
+from struct import Struct, error
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-LINK_NULL: Final = 0
-LINK_ETHERNET: Final = 1
-LINK_RAW: Final = 101
-LINK_LOOP: Final = 108
-LINK_SLL: Final = 113
-LINK_SLL2: Final = 276
+from wire_dump.fragments import Fragments
+from wire_dump.links import IPV4, IPV6, NotRead, Place, ethernet, gre, in_udp, inside, mpls, place_in
 
-_IP_LINKS: Final = frozenset((LINK_RAW, 12, 14, 228, 229))
-"""No header of the link: IP comes first. 12 and 14 are what some systems call LINK_RAW themselves."""
-LINKS: Final = _IP_LINKS | {LINK_NULL, LINK_ETHERNET, LINK_LOOP, LINK_SLL, LINK_SLL2}
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_IPV4: Final = 0x0800
-_IPV6: Final = 0x86DD
-_VLAN: Final = frozenset((0x8100, 0x88A8, 0x9100))
-_VLANS_MAX: Final = 4
+LAYERS_MAX: Final = 16
+"""More tunnels, tags and headers in each other are the work of somebody who wants to keep us busy."""
+
 _TCP: Final = 6
-_EXTENSIONS: Final = frozenset((0, 43, 60, 135))
 _FRAGMENT: Final = 44
-_EXTENSIONS_MAX: Final = 8
+_AUTHENTICATION: Final = 51
+_EXTENSIONS: Final = frozenset((0, 43, 60, 135, 139, 140))
+
+_INSIDE: Final[dict[int, Callable[[bytes, int], Place]]] = {
+    4: lambda _, at: (IPV4, at),
+    94: lambda _, at: (IPV4, at),
+    41: lambda _, at: (IPV6, at),
+    47: gre,
+    17: in_udp,
+    97: lambda data, at: ethernet(data, at + 2),
+    137: mpls,
+    143: ethernet,
+}
+"""What is inside of an IP packet that is no TCP segment, by its protocol."""
+_PROTOCOLS: Final = {
+    1: "ICMP",
+    2: "IGMP",
+    17: "UDP",
+    50: "ESP, encrypted",
+    58: "ICMPv6",
+    59: "no content",
+    88: "EIGRP",
+    89: "OSPF",
+    103: "PIM",
+    108: "IPComp",
+    112: "VRRP",
+    115: "L2TP",
+    132: "SCTP",
+    136: "UDP-Lite",
+}
+
+_IPV4_HEADER: Final = Struct(">BxHHHxB2x4s4s").unpack_from
+_IPV6_HEADER: Final = Struct(">4xHBx16s16s").unpack_from
+_TCP_HEADER: Final = Struct(">2s2sIIBB").unpack_from
+_FRAGMENT_HEADER: Final = Struct(">BxH4s").unpack_from
 
 FIN: Final = 1
 SYN: Final = 2
@@ -44,91 +72,110 @@ class Segment(NamedTuple):
     """Bytes at its end that were sent but not captured."""
 
 
-class Fragment(NamedTuple):
-    """A part of an IP packet, which is not put together here."""
+type _Content = tuple[int, bytes, bytes, bytes, int, int]
+"""The protocol in an IP packet, source and target, and where in which bytes it begins and ends."""
 
 
-def segment_in(link: int, data: bytes) -> Segment | Fragment | None:
-    """The segment, or None for a packet without one: another protocol, or cut off before its data."""
-    at = _ip_start(link, data)
-    if at is None or at >= len(data):
-        return None
-    version = data[at] >> 4
-    if version == 4:
-        return _in_ipv4(data, at)
-    return _in_ipv6(data, at) if version == 6 else None
+class Packets:
+    """Takes captured packets; remembers fragments until they are whole."""
+
+    def __init__(self) -> None:
+        self.fragments = Fragments()
+
+    def segment(self, link: int, data: bytes, size: int) -> Segment | None:
+        """The segment in what was captured of a packet of `size` bytes; None for a fragment that waits for
+        others. Raises `NotRead` for a packet without one.
+        """
+        try:
+            kind, at = place_in(link, data)
+            for _ in range(LAYERS_MAX):
+                if kind == IPV4:
+                    content = self._in_ipv4(data, at, size)
+                elif kind == IPV6:
+                    content = self._in_ipv6(data, at, size)
+                else:
+                    kind, at = inside(kind, data, at)
+                    continue
+                if content is None:
+                    return None
+                protocol, source, target, data, at, end = content
+                if protocol == _TCP:
+                    return _tcp(data, at, end, source, target)
+                find = _INSIDE.get(protocol)
+                if find is None:
+                    name = _PROTOCOLS.get(protocol)
+                    raise NotRead(f"of {name}" if name else f"of IP protocol {protocol}")
+                kind, at = find(data, at)
+        except (error, IndexError):
+            cut = len(data) < size
+            raise NotRead("cut off within their headers" if cut else "with an end inside of a header") from None
+        raise NotRead(f"with more than {LAYERS_MAX} layers")
+
+    def _in_ipv4(self, data: bytes, at: int, size: int) -> _Content | None:
+        first, total, identity, place, protocol, source, target = _IPV4_HEADER(data, at)
+        start = at + (first & 0x0F) * 4
+        # A length of 0 is left for the network card to fill in: the packet is as long as the captured one.
+        end = at + total if total else size
+        if not 0x45 <= first <= 0x4F or end < start:
+            raise NotRead("with an IPv4 header that contradicts itself")
+        if place & 0x3FFF:
+            key = source + target + bytes((protocol,)) + identity.to_bytes(2)
+            whole = self._whole(key, place & 0x1FFF, place & 0x2000, data[start:end], end - start)
+            if whole is None:
+                return None
+            data, start, end = whole, 0, len(whole)
+        if protocol == _AUTHENTICATION:
+            protocol, start = _after_extensions(protocol, data, start)
+        return protocol, source, target, data, start, end
+
+    def _in_ipv6(self, data: bytes, at: int, size: int) -> _Content | None:
+        length, protocol, source, target = _IPV6_HEADER(data, at)
+        end = at + 40 + length if length else size  # a jumbogram, or one for the card to fill in
+        if protocol == _TCP:
+            return protocol, source, target, data, at + 40, end
+        protocol, at = _after_extensions(protocol, data, at + 40)
+        if protocol == _FRAGMENT:
+            protocol, place, identity = _FRAGMENT_HEADER(data, at)
+            at += 8
+            if place & 0xFFF9:
+                key = source + target + bytes((protocol,)) + identity
+                whole = self._whole(key, place >> 3, place & 1, data[at:end], end - at)
+                if whole is None:
+                    return None
+                data, at, end = whole, 0, len(whole)
+            protocol, at = _after_extensions(protocol, data, at)
+        return protocol, source, target, data, at, end
+
+    def _whole(self, key: bytes, place: int, more: int, part: bytes, size: int) -> bytes | None:
+        if len(part) < size:
+            raise NotRead("with a fragment that was cut off")
+        return self.fragments.add(key, place * 8, part, is_last=not more)
 
 
-def _ip_start(link: int, data: bytes) -> int | None:
-    if link in _IP_LINKS:
-        return 0
-    if link in (LINK_NULL, LINK_LOOP):
-        return 4  # the family differs from system to system; the version in the IP header does not
-    if link == LINK_ETHERNET:
-        return _after_ethertype(data, 12)
-    if link == LINK_SLL:
-        return _after_ethertype(data, 14)
-    if link == LINK_SLL2:
-        return 20 if data[:2] in (b"\x08\x00", b"\x86\xdd") else _after_vlans(data, data[:2], 20)
-    return None
+def _after_extensions(protocol: int, data: bytes, at: int) -> tuple[int, int]:
+    for _ in range(LAYERS_MAX):
+        if protocol in _EXTENSIONS:
+            protocol, at = data[at], at + 8 + 8 * data[at + 1]
+        elif protocol == _AUTHENTICATION:
+            protocol, at = data[at], at + 8 + 4 * data[at + 1]
+        else:
+            return protocol, at
+    raise NotRead(f"with more than {LAYERS_MAX} IPv6 extension headers")
 
 
-def _after_ethertype(data: bytes, at: int) -> int | None:
-    return _after_vlans(data, data[at : at + 2], at + 2)
-
-
-def _after_vlans(data: bytes, ethertype: bytes, at: int) -> int | None:
-    """Where IP begins: `at`, or after the VLAN tags there."""
-    kind = int.from_bytes(ethertype)
-    for _ in range(_VLANS_MAX):
-        if kind not in _VLAN:
-            break
-        kind = int.from_bytes(data[at + 2 : at + 4])
-        at += 4
-    return at if kind in (_IPV4, _IPV6) else None
-
-
-def _in_ipv4(data: bytes, at: int) -> Segment | Fragment | None:
-    if len(data) < at + 20 or data[at + 9] != _TCP:
-        return None
-    if int.from_bytes(data[at + 6 : at + 8]) & 0x3FFF:
-        return Fragment()
-    header = (data[at] & 0x0F) * 4
-    # A length of 0 is left for the network card to fill in; then the packet is as long as what was captured.
-    total = int.from_bytes(data[at + 2 : at + 4]) or len(data) - at
-    return _tcp(data, at + header, at + total, data[at + 12 : at + 16], data[at + 16 : at + 20])
-
-
-def _in_ipv6(data: bytes, at: int) -> Segment | Fragment | None:
-    if len(data) < at + 40:
-        return None
-    source, target = data[at + 8 : at + 24], data[at + 24 : at + 40]
-    length = int.from_bytes(data[at + 4 : at + 6])
-    end = at + 40 + length if length else len(data)
-    following, at = data[at + 6], at + 40
-    for _ in range(_EXTENSIONS_MAX):
-        if following == _FRAGMENT:
-            return Fragment()
-        if following not in _EXTENSIONS or len(data) < at + 2:
-            break
-        following, at = data[at], at + 8 + 8 * data[at + 1]
-    return _tcp(data, at, end, source, target) if following == _TCP else None
-
-
-def _tcp(data: bytes, at: int, end: int, source: bytes, target: bytes) -> Segment | None:
+def _tcp(data: bytes, at: int, end: int, source: bytes, target: bytes) -> Segment:
     """The segment at `at`; the packet, padding apart, ends at `end`."""
-    if len(data) < at + 20:
-        return None
-    start = at + (data[at + 12] >> 4) * 4
+    source_port, target_port, sequence, acknowledged, offset, flags = _TCP_HEADER(data, at)
+    start = at + (offset >> 4) * 4
     if start < at + 20 or end < start:
-        return None
+        raise NotRead("with a TCP header that contradicts itself")
     content = data[start:end]
     return Segment(
-        source + data[at : at + 2],
-        target + data[at + 2 : at + 4],
-        int.from_bytes(data[at + 4 : at + 8]),
-        int.from_bytes(data[at + 8 : at + 12]),
-        data[at + 13],
+        source + source_port,
+        target + target_port,
+        sequence,
+        acknowledged,
+        flags,
         content,
         end - start - len(content),
     )

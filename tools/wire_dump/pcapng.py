@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wire_dump.input import Input
+    from wire_dump.unread import Unread
 
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
@@ -20,6 +21,8 @@ _PACKET: Final = 6
 _ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _OPTION_RESOLUTION: Final = 9
 _OPTION_OFFSET: Final = 14
+_WITHOUT_PACKETS: Final = frozenset((4, 5, 10))
+"""Names, statistics, secrets."""
 _KEPT: Final = frozenset((_INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET))
 _INTERFACES_MAX: Final = 65_536
 
@@ -31,9 +34,11 @@ class _Interface(NamedTuple):
     offset_seconds: int
 
 
-def read_pcapng(file: Input) -> Iterator[Packet | Damage]:
-    """The packets in the order of the file; at damage, what it is, as the last item."""
-    reader = _Reader(file)
+def read_pcapng(file: Input, unread: Unread) -> Iterator[Packet | Damage]:
+    """The packets in the order of the file; at damage, what it is, as the last item. Counts blocks that might
+    hold something and are not known.
+    """
+    reader = _Reader(file, unread)
     while True:
         at = file.offset
         head = file.read(8)
@@ -55,8 +60,9 @@ class _Damaged(Exception):
 class _Reader:
     """Goes through the blocks. A section begins with its own byte order and without interfaces."""
 
-    def __init__(self, file: Input) -> None:
+    def __init__(self, file: Input, unread: Unread) -> None:
         self._file = file
+        self._unread = unread
         self._order = "<"
         self._interfaces: list[_Interface] = []
         self._last = 0
@@ -84,6 +90,8 @@ class _Reader:
             there = len(body)
         if there < padded - 8:
             raise _Damaged(cut_off(at, head + body, padded, "a block"))
+        if not kept and kind not in _WITHOUT_PACKETS:
+            self._unread.add(f"pcapng blocks of type 0x{kind:08x}")
         if kept:
             if struct.unpack(self._order + "I", body[-4:])[0] not in (size, padded):
                 raise _Damaged(
@@ -124,11 +132,12 @@ class _Reader:
         if kind == _SIMPLE_PACKET:
             (length,) = struct.unpack(order + "I", body[:4])
             interface = self._interface(at, 0, body)
+            original = length
             captured = min(length, interface.snap or length)
             nanoseconds = self._last
         else:
             # The obsolete block has a short number of the interface, then one of drops.
-            number, high, low, captured, _ = struct.unpack(order + "IIIII", body[:20])
+            number, high, low, captured, original = struct.unpack(order + "IIIII", body[:20])
             if kind == _OLD_PACKET:
                 (number,) = struct.unpack(order + "H", body[:2])
             interface = self._interface(at, number, body)
@@ -137,7 +146,8 @@ class _Reader:
         if captured > len(body) - size:
             expected = f"at most {len(body) - size:,} captured bytes in this block"
             raise _Damaged(Damage(at, expected, f"{captured:,}", body, max(0, size - 8), size))
-        yield Packet(nanoseconds, interface.link, body[size : size + captured])
+        data = body[size : size + captured]
+        yield Packet(nanoseconds, interface.link, data, max(original, captured))
 
     def _interface(self, at: int, number: int, body: bytes) -> _Interface:
         if number >= len(self._interfaces):

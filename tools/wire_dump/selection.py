@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from casty_console import complain
 from wire_dump.events import Seen, Trouble
 from wire_dump.filters import parse
 from wire_dump.input import Kind
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 class Watch:
     """Sees all events of an input go by, and remembers what the exit status depends on."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self.frames = 0
         self.unreadable = 0
+        self.has_ended = False
+        """Whether the input has been read to its end."""
 
     def over(self, events: Iterable[Event]) -> Iterator[Event]:
         """The same events."""
@@ -36,6 +41,28 @@ class Watch:
             elif isinstance(event, Trouble) and event.serious:
                 self.unreadable += 1
             yield event
+        self.has_ended = True
+
+    @property
+    def is_barren(self) -> bool:
+        """Whether there was something to read, and nothing of it was understood."""
+        return self.has_ended and not self.frames and bool(self.unreadable or self._source.unread.counts)
+
+    def remark(self) -> str:
+        """What was left out, in one line; empty if the input was read, and there were frames in it."""
+        left_out = self._source.unread.text()
+        parts = [f"not read: {left_out}"] if left_out else []
+        if self.has_ended and not self.frames:
+            parts.insert(0, self._without_frames())
+        return "; ".join(parts)
+
+    def _without_frames(self) -> str:
+        if not self._source.data.offset:
+            return "the input is empty"
+        packets = self._source.unread.packets
+        if self.is_barren or packets is None:
+            return "no frame was found"
+        return "no frame was found: no TCP segment carries data" if packets else "there are no packets in it"
 
 
 @contextmanager
@@ -49,7 +76,7 @@ def opened(arguments: argparse.Namespace) -> Generator[tuple[Source, Watch]]:
     kind = Kind(arguments.input) if arguments.input else None
     names = parse_names(arguments.names)
     source = open_source(arguments.file, kind=kind, resync=arguments.resync, names=names)
-    watch = Watch()
+    watch = Watch(source)
     events = within(watch.over(source.events), arguments.since, arguments.until)
     if wanted is not None:
         events = filtered(events, wanted)
@@ -62,6 +89,9 @@ def opened(arguments: argparse.Namespace) -> Generator[tuple[Source, Watch]]:
         yield source, watch
     finally:
         source.data.close()
+        if not isinstance(sys.exception(), BrokenPipeError) and (remark := watch.remark()):
+            sys.stdout.flush()  # so that it stands behind what was read
+            complain(f"wire-dump: {arguments.file}: {remark}")
 
 
 def within(events: Iterable[Event], since: float | None, until: float | None) -> Iterator[Event]:

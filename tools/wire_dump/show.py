@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from casty_console import is_coloured
 from conformance.trace.record import Closed, Marked, Opened
 from wire_dump.arguments import EXIT_UNREADABLE
 from wire_dump.events import Seen, Trouble
@@ -31,11 +31,6 @@ def style_of(parsed: argparse.Namespace) -> Style:
     return Style(is_coloured(parsed.color), parsed.detail, parsed.times, parsed.show_payload)
 
 
-def is_coloured(choice: str) -> bool:
-    """Whether to colour: always, never, or on a terminal unless NO_COLOR is set (no-color.org)."""
-    return choice == "always" or (choice == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-
-
 def show(parsed: argparse.Namespace) -> int:
     """Writes every event that is asked for."""
     with opened(parsed) as (source, watch):
@@ -56,8 +51,10 @@ def write(events: Iterable[Event], out: Writer) -> None:
 
 
 def status_of(parsed: argparse.Namespace, watch: Watch) -> int:
-    """The exit status after reading: bytes that are no frames count where the command line says so."""
-    return EXIT_UNREADABLE if parsed.strict and watch.unreadable else 0
+    """The exit status after reading: bytes that are no frames count where the command line says so, and where
+    there was nothing else.
+    """
+    return EXIT_UNREADABLE if watch.is_barren or (parsed.strict and watch.unreadable) else 0
 
 
 def follow(parsed: argparse.Namespace) -> int:

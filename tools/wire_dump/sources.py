@@ -13,11 +13,12 @@ from wire_dump.connections import Connections
 from wire_dump.events import Seen, Trouble
 from wire_dump.hextext import LINE_BYTES_MAX as HEX_LINE_BYTES_MAX
 from wire_dump.hextext import NotHex, read_hex
-from wire_dump.input import PEEK_BYTES, Input, Kind, compression_of, kind_of
+from wire_dump.input import PEEK_BYTES, Input, Kind, compression_of, kind_of, unpacked
 from wire_dump.naming import Names, named
 from wire_dump.pcapng import read_pcapng
 from wire_dump.stream import Direction, Found
 from wire_dump.traces import Clock, from_trace
+from wire_dump.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,8 @@ class Source:
     events: Iterator[Event]
     clock: Clock
     data: Input
+    unread: Unread
+    """What of it was left out; complete once all events have been read."""
 
     @property
     def began(self) -> datetime | None:
@@ -77,21 +80,39 @@ def source_of(
     """The events of an input that is open. Raises `SourceError`."""
     try:
         start = data.peek(PEEK_BYTES)
+        if (compression := None if kind is Kind.RAW else compression_of(start)) is not None:
+            inner = unpacked(data, compression)
+            if inner is None or compression_of(start := inner.peek(PEEK_BYTES)) is not None:
+                raise SourceError(f"{path} is compressed ({compression}): decompress it into wire-dump -")
+            data = inner
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from None
     guessed = kind is None
     if kind is None:
-        if (compression := compression_of(start)) is not None:
-            raise SourceError(f"{path} is compressed ({compression}): decompress it into wire-dump -")
         kind = kind_of(start)
-    clock = Clock()
-    read = _from_guessed if guessed and kind is Kind.RAW else _EVENTS[kind]
-    events = read(data, resync, clock)
+    clock, unread = Clock(), Unread()
+    if kind in (Kind.PCAP, Kind.PCAPNG):
+        events = _from_capture(data, resync, clock, unread, kind)
+    else:
+        read = _from_guessed if guessed and kind is Kind.RAW else _EVENTS[kind]
+        events = read(data, resync, clock)
+    events = _with_failure(events, data)
     if kind in (Kind.PCAP, Kind.PCAPNG):
         events = named(events, Names(names))
     elif kind is not Kind.TRACE:
         events = named(_from_sender(events), Names(names))
-    return Source(kind, _numbered(events), clock, data)
+    return Source(kind, _numbered(events), clock, data, unread)
+
+
+def _with_failure(events: Iterable[Event], data: Input) -> Iterator[Event]:
+    """The events, and what was wrong with what they were read from."""
+    time = 0.0
+    for event in events:
+        time = event.time
+        yield event
+    if data.failure:
+        following = "the rest of the file is not read"
+        yield Trouble(time, 0, None, None, data.offset, "compressed data", data.failure, next=following)
 
 
 def _numbered(events: Iterable[Event]) -> Iterator[Event]:
@@ -103,9 +124,9 @@ def _numbered(events: Iterable[Event]) -> Iterator[Event]:
         yield event
 
 
-def _from_capture(data: Input, resync: bool, clock: Clock, *, next_generation: bool = False) -> Iterator[Event]:
-    connections = Connections(resync=resync)
-    packets = read_pcapng(data) if next_generation else read_pcap(data)
+def _from_capture(data: Input, resync: bool, clock: Clock, unread: Unread, kind: Kind) -> Iterator[Event]:
+    connections = Connections(unread, resync=resync)
+    packets = read_pcapng(data, unread) if kind is Kind.PCAPNG else read_pcap(data)
     for event in connections.events(packets):
         if clock.began is None and connections.began is not None:
             clock.began = _moment(connections.began)
@@ -117,10 +138,6 @@ def _moment(nanoseconds: int) -> datetime | None:
         return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         return None
-
-
-def _from_pcapng(data: Input, resync: bool, clock: Clock) -> Iterator[Event]:
-    return _from_capture(data, resync, clock, next_generation=True)
 
 
 def _from_raw(data: Input, resync: bool, clock: Clock, *, trusted: bool = True) -> Iterator[Event]:
@@ -186,8 +203,6 @@ def _from_sender(events: Iterable[Event]) -> Iterator[Event]:
 
 
 _EVENTS: Final = {
-    Kind.PCAP: _from_capture,
-    Kind.PCAPNG: _from_pcapng,
     Kind.TRACE: from_trace,
     Kind.HEX: _from_hex,
     Kind.RAW: _from_raw,

@@ -4,6 +4,7 @@ not.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from conformance._protocol import FRAME_BYTES_MAX
@@ -21,6 +22,8 @@ STOPPED: Final = (
     "nothing marks where a frame begins: this direction is not read on (--resync looks for a place)"
 )
 SEARCHING: Final = f"looking for {CHAIN} plausible headers in a row"
+SEARCHED_BYTES_MAX: Final = 1 << 20
+"""So far into a stream that the capture begins in the middle of, frames are looked for without --resync."""
 
 
 class Found(NamedTuple):
@@ -44,7 +47,12 @@ class Lost(NamedTuple):
 
 
 class Direction:
-    """Takes the pieces of one direction. `trusted` says that its first byte is known to begin a frame."""
+    """Takes the pieces of one direction. `trusted` says that its first byte is known to begin a frame, `whole`
+    that it is the stream's first.
+
+    After a gap it looks for the next frame where it has found one before, and in a stream without its beginning
+    for the first; with `resync` it looks everywhere.
+    """
 
     def __init__(
         self, *, trusted: bool = True, whole: bool = True, resync: bool = False, limit: int = FRAME_BYTES_MAX
@@ -58,8 +66,19 @@ class Direction:
         self._skipping = 0
         self._judging = not trusted
         self._whole = whole
+        self._may_be_probe = False
+        self.dropped = 0
+        """Pieces that came when it was not read any more."""
+        self._has_found = trusted
+        self._excerpt = b""
+        self._search_max = inf
         if resync and not whole:
             self._look()
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether it looks for a place where a frame begins."""
+        return self._search is not None
 
     @property
     def received(self) -> int:
@@ -86,14 +105,20 @@ class Direction:
                 return
         if self._search:
             yield from self._looked(self._search.feed(piece))
+            if self._fed - self._base > self._search_max and self.is_searching:
+                yield from self._not_found()
         elif self._reader:
             self._reader.feed(piece)
             yield from self._read(self._reader)
+        else:
+            self.dropped += 1
 
     def finish(self) -> Iterator[Found | Lost]:
         """What is left at the end of the stream."""
         if self._search:
             yield from self._looked(self._search.finish())
+        if self.is_searching:
+            yield from self._not_found()
         if self._reader and (rest := self._reader.rest):
             at = self._base + self._reader.offset
             expected = _whole_frame(rest)
@@ -112,12 +137,21 @@ class Direction:
         if self._judging:
             rest = reader.rest
             size = frame_size(rest, 0, self._limit)
+            if self._fed == 1:
+                self._may_be_probe = not self._whole
+            if size is None and self._may_be_probe:
+                if len(rest) == 1:
+                    return
+                if frame_size(rest, 1, self._limit) is not None:
+                    yield from self._without_probe(rest)
+                    return
             if size is None:
                 yield from self._no_frame(rest)
                 return
             if size == 0:
                 return  # not all of the header is there
             self._judging = False
+            self._has_found = True
         while True:
             offset = self._base + reader.offset
             try:
@@ -129,7 +163,19 @@ class Direction:
                 return
             yield Found(offset, frame)
 
+    def _without_probe(self, rest: bytes) -> Iterator[Found | Lost]:
+        """Goes on behind the byte with which TCP asks whether the other side is there (RFC 9293, 3.8.4)."""
+        self._may_be_probe = False
+        self._base += 1
+        self._reader = FrameReader(self._limit)
+        self._reader.feed(rest[1:])
+        yield from self._read(self._reader)
+
     def _no_frame(self, rest: bytes) -> Iterator[Found | Lost]:
+        if not self._whole and not self._resync:
+            self._look(rest, SEARCHED_BYTES_MAX)
+            yield from self._looked(self._search.feed(rest[1:]) if self._search else None)
+            return
         expected = "the header of a frame"
         if self._whole:
             expected += ", 04 00 if it is a connection's first"
@@ -159,6 +205,11 @@ class Direction:
 
         What is known of the frame they are in decides whether the next one can be found.
         """
+        if self._search:
+            yield from self._looked(self._search.finish())
+            searched = self._fed - self._base if self.is_searching else 0
+            if searched:
+                yield Lost(self._base, "frames", f"{searched:,} bytes that are none", serious=False)
         at, self._fed = self._fed, self._fed + size
         if self._skipping:
             over = size - self._skipping
@@ -185,8 +236,9 @@ class Direction:
                 return
         elif not self._search:
             return
-        yield Lost(at, "the bytes that follow", f"{size:,} bytes are not in the capture", next=self._next)
-        yield from self._stop(b"")
+        yield Lost(at, "the bytes that follow", f"{size:,} bytes are not in the capture", next=SEARCHING)
+        self._skipping = 0
+        self._look(b"", inf if self._has_found or self._resync else SEARCHED_BYTES_MAX)
 
     @property
     def _next(self) -> str:
@@ -200,10 +252,22 @@ class Direction:
             self._look(rest)
             yield from self._looked(self._search.feed(rest[1:]) if self._search else None)
 
-    def _look(self, rest: bytes = b"") -> None:
+    def _look(self, rest: bytes = b"", most: float = inf) -> None:
+        """Looks for frames behind the first byte of `rest`, no further than `most` bytes on."""
         self._reader, self._search = None, Search(self._limit, skipped=len(rest[:1]))
+        self._search_max = most
         self._judging = False
         self._base = self._fed - len(rest)
+        self._excerpt = rest[:EXCERPT_BYTES]
+
+    def _not_found(self) -> Iterator[Lost]:
+        """Gives the search up."""
+        size = self._fed - self._base
+        if size:
+            shown = f"{_shown(self._excerpt[:8])} and " if self._excerpt else ""
+            got = f"{shown}no frame in {size:,} byte{'s' * (size != 1)}"
+            yield Lost(self._base, "the header of a frame", got, self._excerpt, 0, 0, STOPPED)
+        self._search = None
 
     def _looked(self, found: bytes | None) -> Iterator[Found | Lost]:
         """Goes on from what the search found, if it did."""
