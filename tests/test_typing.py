@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ROOT / "tests" / "typing"
 
-needs_mypy = pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
-needs_basedpyright = pytest.mark.skipif(
-    find_spec("basedpyright") is None, reason="basedpyright is not installed"
-)
 
-
-@needs_mypy
+@pytest.mark.needs("mypy")
 def test_mypy_accepts_the_right_code_and_rejects_the_wrong_code() -> None:
     """Line by line: a wrong line that is accepted is an unused ignore, and that is an error."""
     # Without a cache, for several runs at a time must not share one; silent about all but the programs.
@@ -30,7 +24,7 @@ def test_mypy_accepts_the_right_code_and_rejects_the_wrong_code() -> None:
     assert report == "Success: no issues found in 4 source files"
 
 
-@needs_basedpyright
+@pytest.mark.needs("basedpyright")
 def test_basedpyright_accepts_the_right_code_and_rejects_the_wrong_code(tmp_path: Path) -> None:
     """As above; here mypy's ignores count for nothing."""
     config = tmp_path / "pyrightconfig.json"

@@ -122,20 +122,13 @@ async def test_two_names_for_one_node_are_one_connection() -> None:
             await until(lambda: len(a.links.accepted) == 1)
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@pytest.mark.needs("ipv6")
 async def test_ipv6_addresses_go_in_brackets() -> None:
     """PEER-4; actors.md rule 49."""
-    try:
-        a = await client(host="[::1]", node_id="a").__aenter__()
-    except OSError as error:
-        pytest.skip(f"no IPv6 loopback here: {error}")
-    try:
-        async with client(f"[::1]:{a.listen.port}", host="::1") as b:
-            assert b.node_id == f"::1:{b.listen.port}"
-            await meshed(a, b)
-            assert str(b.peers[a.identity.node_id]) == f"[::1]:{a.listen.port}"
-    finally:
-        await a.shutdown()
+    async with client(host="[::1]", node_id="a") as a, client(f"[::1]:{a.listen.port}", host="::1") as b:
+        assert b.node_id == f"::1:{b.listen.port}"
+        await meshed(a, b)
+        assert str(b.peers[a.identity.node_id]) == f"[::1]:{a.listen.port}"
 
 
 async def test_a_wildcard_host_is_dialled_where_its_connection_came_from() -> None:

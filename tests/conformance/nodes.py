@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    import pytest
+
 VARIABLE = "CONFORMANCE_TEST"
 """The variable by which a test knows the processes that exist because of it."""
-
-needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found through /proc")
 
 
 def miniature(name: str) -> list[str]:

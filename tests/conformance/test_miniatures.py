@@ -16,7 +16,7 @@ from conformance.case import load
 from conformance.cli import main
 from conformance.runner import perform
 from conformance.settings import Settings
-from tests.conformance.nodes import marked, miniature, needs_proc, play, strays_of, suite, until
+from tests.conformance.nodes import marked, miniature, play, strays_of, suite, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ IMPATIENT = 0.3
 SILENT = ("deaf", "speaks_garbage", "never_ready", "dishonest")
 
 
-@needs_proc
+@pytest.mark.needs("proc")
 @pytest.mark.parametrize(
     ("name", "case", "got"),
     [
@@ -61,7 +61,7 @@ def test_each_mistake_is_told_and_nothing_is_left(
     assert (kept / "nodes" / "n1" / "argv.txt").read_text().strip().endswith(f"conformance.miniatures.{name}")
 
 
-@needs_proc
+@pytest.mark.needs("proc")
 @pytest.mark.parametrize(
     ("name", "states"),
     [
@@ -149,7 +149,7 @@ STARTS: Final = {
 """What comes before a command that a shell starts: in the background SIGINT is ignored."""
 
 
-@needs_proc
+@pytest.mark.needs("proc")
 @pytest.mark.parametrize(
     ("where", "workers", "number"),
     [
@@ -197,7 +197,7 @@ def test_an_interrupted_run_leaves_no_process_and_keeps_what_there_is(
         assert json.loads((tmp_path / "results.json").read_text())["verdict"] == "interrupted"
 
 
-@needs_proc
+@pytest.mark.needs("proc")
 @pytest.mark.timeout(120)
 def test_a_worker_that_is_killed_is_the_suite_s_trouble(tmp_path: Path) -> None:
     command = suite("run", "E-01", "R-26", "--workers", "2", "--scale", "5", f"--out={tmp_path}", "--")

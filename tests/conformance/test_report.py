@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -28,6 +27,7 @@ from conformance.report.text import broken, failure, printable
 from conformance.verdict import Outcome, State
 from tests.conformance.nodes import casty, miniature, play, suite
 from tests.conformance.schemas import mistakes
+from tests.needs import browser
 
 pytestmark = pytest.mark.processes
 
@@ -360,7 +360,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert shown(Gone(), State.PASS, State.FAIL) == ""
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.needs("chromium")
 @pytest.mark.timeout(120)
 def test_a_browser_shows_the_page_without_complaint(folder: Path, tmp_path: Path) -> None:
     """Its script runs, nothing is reported on its console, and the picture of the failure has a size."""
@@ -378,7 +378,7 @@ def test_a_browser_shows_the_page_without_complaint(folder: Path, tmp_path: Path
     (tmp_path / "report.html").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [
-            "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+            browser(), "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
             f"--user-data-dir={tmp_path / 'profile'}", "--window-size=420,900", "--virtual-time-budget=3000",
             "--dump-dom", (tmp_path / "report.html").as_uri(),
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from datetime import UTC, datetime
@@ -227,13 +226,9 @@ def test_pcapng_holds_the_same_packets_with_names_and_remarks(tmp_path: Path) ->
     assert comments == ["n1 start node", "dropped", "delayed; 0.1 s", "no frame"]
 
 
-TSHARK = shutil.which("tshark")
-
-
-@pytest.mark.skipif(TSHARK is None, reason="tshark is not installed")
+@pytest.mark.needs("tshark")
 @pytest.mark.parametrize("name", ["wire.pcap", "wire.pcapng"])
 def test_tshark_reads_it_without_a_remark(name: str, tmp_path: Path) -> None:
-    assert TSHARK is not None
     path = captured(tmp_path / name)
 
     def lines(*options: str) -> list[str]:
@@ -246,7 +241,11 @@ def test_tshark_reads_it_without_a_remark(name: str, tmp_path: Path) -> None:
             "tcp.analyze_sequence_numbers:TRUE",
         ]
         done = subprocess.run(
-            [TSHARK, "-r", str(path), *checks, *options], capture_output=True, text=True, check=True, timeout=50
+            ["tshark", "-r", str(path), *checks, *options],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=50,
         )
         return done.stdout.splitlines()
 

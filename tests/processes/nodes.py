@@ -6,11 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +20,6 @@ ROOT = Path(__file__).parents[2]
 
 BOUND = 30.0
 """Seconds within which a process has done whatever it is waited for, under strace and on a busy machine."""
-
-
-@cache
-def can_trace() -> bool:
-    """Whether strace is there and may trace."""
-    strace = shutil.which("strace")
-    return strace is not None and subprocess.run([strace, "-qq", "true"], capture_output=True).returncode == 0
 
 
 def injecting(fault: str, *calls: str) -> tuple[str, ...]:

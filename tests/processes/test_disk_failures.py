@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.processes.nodes import ALONE, can_trace, injecting, kv, limited, node
+from tests.processes.nodes import ALONE, injecting, kv, limited, node
 from tests.support import run
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
-traced = pytest.mark.skipif(not can_trace(), reason="strace is missing, or may not trace here")
+traced = pytest.mark.needs("strace")
 
 FAILS_ONCE = injecting("error=EIO:when=12", "fdatasync")
 """The start and an election take fewer. The next one would succeed: whoever tries again is not found out."""

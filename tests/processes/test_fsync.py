@@ -7,8 +7,6 @@ takes half a second longer; what waits for it is late by that much, and what doe
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,14 +33,9 @@ AT_ONCE = 0.3
 """Anything sooner than this did not wait for the disk. Half of what is added, for a loaded machine's sake."""
 
 
-def can_trace() -> bool:
-    strace = shutil.which("strace")
-    return strace is not None and subprocess.run([strace, "-qq", "true"], capture_output=True).returncode == 0
-
-
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.skipif(not can_trace(), reason="strace is missing, or may not trace here"),
+    pytest.mark.needs("strace"),
 ]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,8 @@ from tests.storage.directories import output_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.needs("strace")
 
 SCRIPT = """
 import os, sys
@@ -38,16 +38,6 @@ store.close()
 """
 
 
-def strace() -> str:
-    """The command, if it is there and allowed to watch."""
-    found = shutil.which("strace")
-    if found is None:
-        pytest.skip("strace is not installed")
-    if subprocess.run([found, "-o", "/dev/null", "true"], check=False, capture_output=True).returncode != 0:
-        pytest.skip("strace may not trace here")
-    return found
-
-
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The calls from the first to the last thing the script says, each as one line."""
@@ -55,7 +45,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     trace = place / "trace"
     watched = "trace=openat,write,pwrite64,fdatasync,fsync,rename,unlink"
     command_line = [
-        strace(),
+        "strace",
         "-y",
         "-e",
         watched,
@@ -161,7 +151,7 @@ def test_the_first_fdatasync_that_fails_is_the_last_call(tmp_path: Path) -> None
     trace = tmp_path / "trace"
     inject = ["-e", "trace=pwrite64,fdatasync", "-e", "inject=fdatasync:error=EIO:when=4"]
     store = tmp_path / "store"
-    command_line = [strace(), "-y", *inject, "-o", str(trace), sys.executable, "-c", FAILING, str(store)]
+    command_line = ["strace", "-y", *inject, "-o", str(trace), sys.executable, "-c", FAILING, str(store)]
     said = output_of(command_line)
     assert said[:3] == ["promised 1", "promised 2", "promised 3"]
     assert "[Errno 5] Input/output error" in said[3]

@@ -15,7 +15,6 @@ from casty.wire.messages import (
     ActorMessage,
     AskRequest,
     AskResponse,
-    Heartbeat,
     Hello,
     Undecodable,
     WireMessage,
@@ -85,13 +84,16 @@ def test_a_canonical_vector_is_written_byte_for_byte(vector: Vector, node: Node)
     assert encode(node, message, frame.name).hex() == vector["wire"]
 
 
-@pytest.mark.parametrize("vector", [vector for vector in VALID if not vector["canonical"]], ids=id_of)
+@pytest.mark.parametrize(
+    "vector",
+    # What a heartbeat holds means nothing: it has no other form.
+    [each for each in VALID if not each["canonical"] and each["frame"]["type"] != p.HEARTBEAT],
+    ids=id_of,
+)
 def test_a_vector_that_is_not_canonical_means_what_its_canonical_form_means(vector: Vector, node: Node) -> None:
     """PAYLOAD-1, PAYLOAD-3, PAYLOAD-7: formats and order carry no meaning."""
     frame = whole_frame(vector)
     message = decode(node, vector, frame)
-    if isinstance(message, Heartbeat):
-        return  # whatever it holds means nothing
     again = encode(node, message, frame.name)
     assert again.hex() != vector["wire"]
     decoder = FrameDecoder()

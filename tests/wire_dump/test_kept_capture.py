@@ -11,7 +11,6 @@ Two runs are kept, both captured on the side of the nodes that dial, with
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -74,9 +73,6 @@ def test_the_relay_s_own_capture_holds_them_too(form: str, tmp_path: Path) -> No
     assert conversations(tmp_path / f"relay.{form}") == conversations(TRACE)
 
 
-tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
-
-
 def dissected(path: Path, *fields: str, only: str = "casty") -> list[list[str]]:
     """What tshark's fields say, a list for each packet."""
     script = ROOT / "tools" / "wire_dump" / "casty.lua"
@@ -92,7 +88,7 @@ def dissected(path: Path, *fields: str, only: str = "casty") -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
-@tshark
+@pytest.mark.needs("tshark")
 def test_the_dissector_finds_the_same_frames() -> None:
     """Types and payloads, frame by frame, in the order of the capture."""
     source = open_source(str(CAPTURE))
@@ -108,7 +104,7 @@ def test_the_dissector_finds_the_same_frames() -> None:
     assert Counter(theirs) == Counter(ours)
 
 
-@tshark
+@pytest.mark.needs("tshark")
 def test_the_dissector_s_filters_use_the_names_of_the_specification() -> None:
     """Numbers, bools, texts, bytes, and what is wrong."""
     source = open_source(str(CAPTURE))
@@ -122,7 +118,7 @@ def test_the_dissector_s_filters_use_the_names_of_the_specification() -> None:
     assert hellos and all(len(each) == 32 for row in hellos for each in row[0].split(","))
 
 
-@tshark
+@pytest.mark.needs("tshark")
 def test_the_dissector_follows_frames_over_segments_and_names_mistakes(tmp_path: Path) -> None:
     """Frames cut anywhere are put together; malformed ones are marked."""
     from tests.wire_dump.packets import Talk
@@ -145,7 +141,7 @@ def test_the_dissector_follows_frames_over_segments_and_names_mistakes(tmp_path:
     assert len(dissected(tmp_path / "cut.pcap", "casty.type", only="casty.unknown_type")) == 1
 
 
-@tshark
+@pytest.mark.needs("tshark")
 @pytest.mark.parametrize("form", ["pcap", "pcapng"])
 def test_tshark_reads_the_same_times_and_lengths_of_packets(form: str, tmp_path: Path) -> None:
     """The oracle for both file formats."""
