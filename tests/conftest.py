@@ -20,8 +20,8 @@ pytest_plugins = ["tests.skips"]
 def pytest_collection() -> Generator[None, object, object]:
     """Takes all that was collected out of the garbage collector's sight.
 
-    It stays until the end, and each full garbage collection would go through it again, which took a fifth of the
-    time of tests that make many objects.
+    It stays until the end, and each full collection would go through it again: that took a fifth of the
+    time of the tests that make many objects.
     """
     gc.disable()
     try:
