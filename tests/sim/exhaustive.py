@@ -14,8 +14,7 @@ from casty.raft.configuration import decode_configuration
 from casty.raft.events import Received, Ticked
 from casty.raft.options import Options
 from casty.raft.types import NodeId, Recovered, ServerId, StoreId
-from tests.sim.lone import Book, Mail, Place
-from tests.sim.trace import describe
+from tests.sim.lone import Book, Place
 from tests.sim.violation import Violation
 
 if TYPE_CHECKING:
@@ -94,15 +93,16 @@ class Search:
 
     def _moves(self, scene: Scene) -> Iterator[Move]:
         for number in scene.mail:
-            yield from self._arrivals(scene, self.book.mail[number])
+            yield from self._arrivals(scene, number)
         for machine in range(len(scene.servers)):
             yield from self._moves_of(scene, machine)
         if scene.left.doubles:
             yield self._double(scene)
 
-    def _arrivals(self, scene: Scene, mail: Mail) -> Iterator[Move]:
+    def _arrivals(self, scene: Scene, letter: int) -> Iterator[Move]:
+        mail = self.book.mail[letter]
         event = Received(mail.sender, mail.message, mail.origin)
-        what = f"{mail.origin} -> {mail.to}  {describe(mail.message)}"
+        what = self.book.told(letter)
         number = scene.servers[mail.to.machine]
         after, sent = self.book.step(number, event, synced=True)
         yield what, self._with(scene, mail.to.machine, after, sent)

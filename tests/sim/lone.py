@@ -6,15 +6,20 @@ import pickle
 from collections import deque
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from random import Random
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, override
 
 from casty.raft.events import Connected, Discovered, Persisted, Role, Ticked
 from casty.raft.messages import Refusal
 from casty.raft.node import Raft
 from casty.raft.types import Configuration, HardState, Millis, Recovered, ServerId
+from tests.sim.trace import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from casty.raft.events import Event
     from casty.raft.messages import Message
     from casty.raft.options import Options
@@ -87,6 +92,7 @@ class Book:
         self.mail: list[Mail] = []
         self._number_of: dict[object, int] = {}
         self._mail_number_of: dict[Mail, int] = {}
+        self._told: dict[int, str] = {}
         self._steps: dict[object, tuple[int, frozenset[int]]] = {}
 
     def boot(self, place: Place, disk: Recovered, me: ServerId, met: Acquaintances) -> int:
@@ -95,7 +101,7 @@ class Book:
         lone = Lone(place, me, disk, met)
         _greet(raft, lone)
         after, _ = self._settle(lone, raft, synced=True)
-        return self._number(after)
+        return after
 
     def down(self, number: int, disk: Recovered) -> int:
         """The same machine without a process, and with that disk."""
@@ -109,8 +115,7 @@ class Book:
             lone = replace(self.lone[number], met=met)
             raft = _awake(lone)
             _greet(raft, lone)
-            after, sent = self._settle(lone, raft, synced=True)
-            self._steps[key] = (self._number(after), sent)
+            self._steps[key] = self._settle(lone, raft, synced=True)
         return self._steps[key][0]
 
     def step(self, number: int, event: Event, *, synced: bool) -> tuple[int, frozenset[int]]:
@@ -122,11 +127,10 @@ class Book:
             if isinstance(event, Ticked) and raft.deadline is not None:
                 lone = replace(lone, now=max(lone.now, raft.deadline))
             raft.step(event, Millis(lone.now))
-            after, sent = self._settle(lone, raft, synced=synced)
-            self._steps[key] = (self._number(after), sent)
+            self._steps[key] = self._settle(lone, raft, synced=synced)
         return self._steps[key]
 
-    def _settle(self, lone: Lone, raft: Raft, *, synced: bool) -> tuple[Lone, frozenset[int]]:
+    def _settle(self, lone: Lone, raft: Raft, *, synced: bool) -> tuple[int, frozenset[int]]:
         """Does what `ready` says, to the end; or up to the first write, if that is not to be synced."""
         where, sent, disk = dict(lone.met), set[int](), lone.disk
         while (ready := raft.ready()) is not None:
@@ -148,7 +152,14 @@ class Book:
             configuration=raft.configuration,
             committed=raft.commit_index > 0,
         )
-        return after, frozenset(sent)
+        return self._number(after, frozen(raft)), frozenset(sent)
+
+    def told(self, letter: int) -> str:
+        """What is said of the mail of this number in a history."""
+        if letter not in self._told:
+            mail = self.mail[letter]
+            self._told[letter] = f"{mail.origin} -> {mail.to}  {describe(mail.message)}"
+        return self._told[letter]
 
     def _mail_number(self, mail: Mail) -> int:
         if mail not in self._mail_number_of:
@@ -156,14 +167,12 @@ class Book:
             self.mail.append(mail)
         return self._mail_number_of[mail]
 
-    def _number(self, lone: Lone) -> int:
-        """Equal servers have equal numbers, whatever objects they share inside."""
-        core = frozen(_awake(lone)) if lone.core is not None else None
-        key = (lone.place, lone.met, lone.now, frozen(lone.disk), core)
-        if key not in self._number_of:
-            self._number_of[key] = len(self.lone)
+    def _number(self, lone: Lone, core: object = None) -> int:
+        """Equal servers have equal numbers, whatever objects they share inside. `core` is its core, frozen."""
+        number = self._number_of.setdefault((lone.place, lone.met, lone.now, lone.disk, core), len(self.lone))
+        if number == len(self.lone):
             self.lone.append(lone)
-        return self._number_of[key]
+        return number
 
 
 def _awake(lone: Lone) -> Raft:
@@ -192,20 +201,39 @@ def _remember(disk: Recovered, write: Write) -> Recovered:
 
 def frozen(value: Any) -> object:
     """The value as something hashable that says all there is to it. Any: it takes apart what it is given."""
-    match value:
-        case None | bool() | int() | str() | bytes() | Enum():
-            return value
-        case tuple() | list() | deque():
-            return tuple(frozen(item) for item in value)
-        case set() | frozenset():
-            return frozenset(frozen(item) for item in value)
-        case dict():
-            return frozenset((frozen(key), frozen(item)) for key, item in value.items())
-        case bytearray():
-            return bytes(value)
-        case Random():
-            return None
-    if is_dataclass(value):
-        return tuple(frozen(getattr(value, field.name)) for field in fields(value))
-    names = getattr(type(value), "__slots__", None) or sorted(vars(value))
-    return tuple(frozen(getattr(value, name)) for name in names)
+    return _freezing(type(value))(value)
+
+
+@cache
+def _freezing(kind: type) -> Callable[[Any], object]:
+    """How a value of this class is frozen. It is worked out once, for there are millions of values."""
+    if kind in _PLAIN or issubclass(kind, Enum):
+        return _itself
+    if issubclass(kind, tuple | list | deque):
+        return _frozen_items
+    if issubclass(kind, set | frozenset):
+        return lambda value: frozenset(_frozen_items(value))
+    if issubclass(kind, dict):
+        return lambda value: frozenset(_frozen_items(value.items()))
+    if kind is bytearray:
+        return bytes
+    if issubclass(kind, Random):
+        return lambda _: None
+    if not is_dataclass(kind):
+        slots: tuple[str, ...] = getattr(kind, "__slots__", ())
+        return lambda value: _frozen_items([getattr(value, name) for name in slots or sorted(vars(value))])
+    if kind.__hash__ is not None and kind.__eq__ is not object.__eq__:
+        return _itself
+    names = [field.name for field in fields(kind)]
+    return lambda value: _frozen_items([getattr(value, name) for name in names])
+
+
+_PLAIN = frozenset({NoneType, bool, int, str, bytes})
+
+
+def _itself(value: Any) -> object:
+    return value
+
+
+def _frozen_items(items: Iterable[Any]) -> tuple[object, ...]:
+    return tuple([item if type(item) in _PLAIN else frozen(item) for item in items])
