@@ -150,7 +150,17 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--keep", action="store_true", help="keep the artifacts of cases that passed, too")
     run.add_argument("--strict", action="store_true", help="NONSTRICT fails the run")
-    run.add_argument("--expect", type=Path, metavar="FILE", help="a baseline: TOML with [xfail] id = reason")
+    run.add_argument(
+        "--expect",
+        type=Path,
+        metavar="FILE",
+        help="a baseline: TOML with [xfail] id = reason for cases that fail, [skip] for those not played",
+    )
+    run.add_argument(
+        "--no-unexpected-skips",
+        action="store_true",
+        help="end with status 2 if a case is not played (SKIP, UNSUPPORTED) and not under [skip] of --expect",
+    )
     run.add_argument("--reference", metavar="CMD", help="another implementation's command, for mixed clusters")
     run.add_argument("-v", "--verbose", action="store_true", help="a line for each case")
 
@@ -279,7 +289,7 @@ def _run(parsed: argparse.Namespace, command: list[str]) -> int:
     if not command:
         _die("no command: conformance run [CASES] [OPTIONS] -- CMD …")
     cases = _select(parsed)
-    expected = _baseline(parsed.expect)
+    failures, skips = (_baseline(parsed.expect, table) for table in ("xfail", "skip"))
     _check_folder(parsed.out)
     _need_packages()
     from conformance.probe import CommandError, time_scale
@@ -294,11 +304,16 @@ def _run(parsed: argparse.Namespace, command: list[str]) -> int:
         out=parsed.out.absolute(),
         keep=parsed.keep,
         repeat=parsed.repeat,
-        expected_failures=expected,
+        expected_failures=failures,
         reference=tuple(shlex.split(parsed.reference or "")),
         selection=_selection(parsed),
     )
-    manner = Manner(workers=parsed.workers, is_strict=parsed.strict, is_verbose=parsed.verbose)
+    manner = Manner(
+        workers=parsed.workers,
+        is_strict=parsed.strict,
+        is_verbose=parsed.verbose,
+        may_skip=frozenset(skips) if parsed.no_unexpected_skips else None,
+    )
     try:
         return hold(settings, cases, manner)[0]
     except CommandError as error:
@@ -345,15 +360,16 @@ def _check_folder(out: Path) -> None:
         _die(f"--out {out}: {found} cannot be written to")
 
 
-def _baseline(path: Path | None) -> dict[str, str]:
+def _baseline(path: Path | None, name: str) -> dict[str, str]:
+    """A table of ids and reasons in the baseline."""
     if path is None:
         return {}
     try:
-        table: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("xfail", {})
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8")).get(name, {})
     except (OSError, ValueError) as error:
         _die(f"--expect {path}: {error}")
     if not isinstance(table, dict):
-        _die(f"--expect {path}: [xfail] is no table of ids and reasons")
+        _die(f"--expect {path}: [{name}] is no table of ids and reasons")
     reasons = {str(id): str(reason) for id, reason in cast("dict[str, object]", table).items()}
     if unknown := reasons.keys() - load().keys():
         _die(f"--expect {path}: no such case: {', '.join(sorted(unknown))}")

@@ -19,7 +19,7 @@ from conformance.verdict import Outcome, State
 from conformance.warden import Warden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 PACKAGES: Final = {"xdist": "pytest-xdist", "pytest_timeout": "pytest-timeout"}
 """What must be installed besides pytest, by the name of its module."""
+
+
+_UNPLAYED: Final = (State.SKIP, State.UNSUPPORTED)
 
 
 class Exit(IntEnum):
@@ -51,7 +54,13 @@ class Run:
     trouble: list[str] = field(default_factory=list[str])
     """What went wrong outside of any case: a worker that crashed, a case without an outcome."""
 
-    def status(self, selected: int, *, strict: bool) -> Exit:
+    def unplayed(self, may_skip: Collection[str] | None) -> list[Outcome]:
+        """Those that ended without being played and are not among the ids that may; none where all may."""
+        if may_skip is None:
+            return []
+        return [each for each in self.outcomes if each.state in _UNPLAYED and each.case not in may_skip]
+
+    def status(self, selected: int, *, strict: bool, may_skip: Collection[str] | None = None) -> Exit:
         """The worst that happened decides; a case that was selected and never ended is an error of the
         harness."""
         states = {outcome.state for outcome in self.outcomes}
@@ -61,7 +70,7 @@ class Run:
             return Exit.HARNESS_ERROR
         if states & {State.FAIL, State.XPASS} or (strict and State.NONSTRICT in states):
             return Exit.FAILED
-        return Exit.INCONCLUSIVE if State.INCONCLUSIVE in states else Exit.CONFORMS
+        return Exit.INCONCLUSIVE if State.INCONCLUSIVE in states or self.unplayed(may_skip) else Exit.CONFORMS
 
 
 class Audience(Protocol):

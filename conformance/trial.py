@@ -32,6 +32,8 @@ class Manner:
     is_strict: bool = False
     """NONSTRICT fails the run."""
     is_verbose: bool = False
+    may_skip: frozenset[str] | None = None
+    """The cases that need not be played, where the node or the machine lacks what they need; None for all."""
 
 
 def hold(settings: Settings, cases: Sequence[Case], manner: Manner) -> tuple[Exit, Run | None]:
@@ -60,11 +62,13 @@ def hold(settings: Settings, cases: Sequence[Case], manner: Manner) -> tuple[Exi
     console = Console(catalogue, selected, verbose=manner.is_verbose)
     console.begin(described.impl, settings.command, settings.seed, manner.workers)
     run = play(settings, cases, workers=manner.workers, junit=settings.out / "junit.xml", audience=console)
-    status = run.status(selected, strict=manner.is_strict)
+    status = run.status(selected, strict=manner.is_strict, may_skip=manner.may_skip)
     reports = write_reports(settings, run, status, catalogue, selected)
     console.end(run.outcomes, run.seconds, verdict(described.impl, run, status), reports)
     for trouble in run.trouble:
         say(trouble)
+    for outcome in run.unplayed(manner.may_skip):
+        say(f"{outcome.case} was not played, and no baseline says so: {outcome.state}: {outcome.reason}")
     if run.interrupted:
         ended = len(run.outcomes)
         place = nearby(settings.out / "cases")
@@ -82,7 +86,8 @@ def verdict(impl: str, run: Run, status: Exit) -> str:
         case Exit.FAILED:
             return f"{impl} does not conform: {_named(run, State.FAIL, State.XPASS, State.NONSTRICT)}"
         case Exit.INCONCLUSIVE:
-            return f"nothing wrong was seen, but not all is known: {_named(run, State.INCONCLUSIVE)}"
+            unknown = _named(run, State.INCONCLUSIVE) or _named(run, State.SKIP, State.UNSUPPORTED)
+            return f"nothing wrong was seen, but not all is known: {unknown}"
         case Exit.INTERRUPTED:
             return "interrupted: nothing is said about the node"
         case _:

@@ -81,6 +81,19 @@ def test_the_worst_that_happened_is_the_status(states: list[State], strict: bool
     assert run.status(max(2, len(states)), strict=strict) is status
 
 
+@pytest.mark.parametrize("state", [State.SKIP, State.UNSUPPORTED])
+def test_a_case_that_was_not_played_is_told_unless_it_is_expected(state: State) -> None:
+    run = Run(
+        [Outcome("E-01", State.PASS, 0.1, "s"), Outcome("E-02", state, 0.1, "s", reason="a tool is missing")]
+    )
+    assert run.status(2, strict=True) is Exit.CONFORMS
+    assert run.status(2, strict=True, may_skip={"E-02"}) is Exit.CONFORMS
+    assert run.status(2, strict=True, may_skip={"E-01"}) is Exit.INCONCLUSIVE
+    assert [each.case for each in run.unplayed({"E-01"})] == ["E-02"]
+    told = verdict("node", run, Exit.INCONCLUSIVE)
+    assert told == f"nothing wrong was seen, but not all is known: {state} E-02"
+
+
 def test_trouble_and_interruption_outweigh_the_cases() -> None:
     run = Run(outcomes(State.FAIL), trouble=["a worker crashed"])
     assert run.status(1, strict=False) is Exit.HARNESS_ERROR
@@ -235,8 +248,11 @@ def test_a_senseless_command_line_is_64(
     assert said in capsys.readouterr().err
 
 
-def test_a_baseline_names_cases_that_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "baseline.toml").write_text('[xfail]\nE-99 = "never"\n')
+@pytest.mark.parametrize("table", ["xfail", "skip"])
+def test_a_baseline_names_cases_that_exist(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "baseline.toml").write_text(f'[{table}]\nE-99 = "never"\n')
     with pytest.raises(SystemExit, match="64"):
         main(["run", "--expect", str(tmp_path / "baseline.toml"), "--", "true"])
     assert "no such case: E-99" in capsys.readouterr().err

@@ -238,7 +238,10 @@ def test_a_run_without_its_packages_says_what_to_install(tmp_path: Path) -> None
     assert done.stderr == "conformance: not installed: pytest-xdist; pip install 'casty[conformance]'\n"
 
 
-def test_a_missing_tool_is_a_reason_to_skip(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "status"), [((), 0), (("--no-unexpected-skips",), 2)], ids=["", "forbidden"]
+)
+def test_a_missing_tool_is_a_reason_to_skip(tmp_path: Path, options: tuple[str, ...], status: int) -> None:
     bare = tmp_path / "bin"
     bare.mkdir()
     for program in ("env", "sh"):
@@ -249,11 +252,15 @@ def test_a_missing_tool_is_a_reason_to_skip(tmp_path: Path) -> None:
         environment = mark.environment
         environment["PATH"] = str(bare)
         done = subprocess.run(
-            suite("run", "P-06", "--workers", "1", f"--out={tmp_path}", "--", *miniature("always_grants")),
+            suite(
+                "run", "P-06", "--workers=1", f"--out={tmp_path}", *options, "--", *miniature("always_grants")
+            ),
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-    assert done.returncode == 0
+    assert done.returncode == status
     assert "1 × SKIP: strace is not installed" in done.stdout
+    told = "conformance: P-06 was not played, and no baseline says so: SKIP: strace is not installed"
+    assert (told in done.stderr) is bool(options)
