@@ -6,7 +6,6 @@ import pickle
 from collections import deque
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from functools import cache
 from random import Random
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, override
@@ -201,12 +200,18 @@ def _remember(disk: Recovered, write: Write) -> Recovered:
 
 def frozen(value: Any) -> object:
     """The value as something hashable that says all there is to it. Any: it takes apart what it is given."""
-    return _freezing(type(value))(value)
+    kind = type(value)
+    if kind not in _FREEZING:
+        _FREEZING[kind] = _freezing(kind)
+    return _FREEZING[kind](value)
 
 
-@cache
+_FREEZING: dict[type, Callable[[Any], object]] = {}
+"""By class, for there are millions of values."""
+
+
 def _freezing(kind: type) -> Callable[[Any], object]:
-    """How a value of this class is frozen. It is worked out once, for there are millions of values."""
+    """How a value of this class is frozen."""
     if kind in _PLAIN or issubclass(kind, Enum):
         return _itself
     if issubclass(kind, tuple | list | deque):
@@ -222,7 +227,8 @@ def _freezing(kind: type) -> Callable[[Any], object]:
     if not is_dataclass(kind):
         slots: tuple[str, ...] = getattr(kind, "__slots__", ())
         return lambda value: _frozen_items([getattr(value, name) for name in slots or sorted(vars(value))])
-    if kind.__hash__ is not None and kind.__eq__ is not object.__eq__:
+    params: Any = getattr(kind, "__dataclass_params__", None)
+    if params.frozen and params.eq:
         return _itself
     names = [field.name for field in fields(kind)]
     return lambda value: _frozen_items([getattr(value, name) for name in names])
