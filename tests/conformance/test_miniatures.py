@@ -12,53 +12,54 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from conformance.case import load
 from conformance.cli import main
-from conformance.runner import perform
-from conformance.settings import Settings
 from tests.conformance.nodes import marked, miniature, play, strays_of, suite, until
+from tests.conformance.test_golden_failures import IMPATIENT, MINIATURES, golden, played, told
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.processes
 
-IMPATIENT = 0.3
-"""By which all bounds of time are multiplied where a node is silent, and will be."""
-SILENT = ("deaf", "speaks_garbage", "never_ready", "dishonest")
+
+MISTAKES: Final = (
+    ("always_grants", "E-06", "vote_granted=True"),
+    ("always_agrees", "R-03", "success=True"),
+    ("echo_all", "E-01", "one of n"),
+    ("accept_and_close", "E-01", "was closed by the node"),
+    ("deaf", "E-01", "nothing more on the connection"),
+    ("speaks_garbage", "E-01", "no whole frame: 48 54 54 50"),
+    ("exits_at_once", "E-01", "exit status 3; its last words: cannot do this today"),
+    ("never_ready", "E-01", "silence; its last words: thinking about it"),
+    ("floods_stdout", "E-01", "printed more than READY to standard output: b'all is well"),
+    ("two_ready_lines", "E-01", "printed more than READY to standard output: b'READY"),
+    ("leaves_a_child", "E-01", "it left a process behind: "),
+    ("ignores_sigterm", "E-02", "vote_granted=True"),
+)
+"""Of a miniature, in a case, with some words of what the case got."""
 
 
 @pytest.mark.needs("proc")
-@pytest.mark.parametrize(
-    ("name", "case", "got"),
-    [
-        ("always_grants", "E-06", "vote_granted=True"),
-        ("always_agrees", "R-03", "success=True"),
-        ("echo_all", "E-01", "one of n"),
-        ("accept_and_close", "E-01", "was closed by the node"),
-        ("deaf", "E-01", "nothing more on the connection"),
-        ("speaks_garbage", "E-01", "no whole frame: 48 54 54 50"),
-        ("exits_at_once", "E-01", "exit status 3; its last words: cannot do this today"),
-        ("never_ready", "E-01", "silence; its last words: thinking about it"),
-        ("floods_stdout", "E-01", "printed more than READY to standard output: b'all is well"),
-        ("two_ready_lines", "E-01", "printed more than READY to standard output: b'READY"),
-        ("leaves_a_child", "E-01", "it left a process behind: "),
-        ("ignores_sigterm", "E-02", "vote_granted=True"),
-    ],
-)
+@pytest.mark.parametrize(("name", "case", "got"), MISTAKES)
 def test_each_mistake_is_told_and_nothing_is_left(
     tmp_path: Path, name: str, case: str, got: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """To the letter, where there is a golden text."""
     with marked(monkeypatch) as mark:
-        scale = IMPATIENT if name in SILENT else 1.0
-        settings = Settings(command=tuple(miniature(name)), out=tmp_path, scale=scale, expected_failures={})
-        outcome = perform(load()[case], settings)
+        outcome = played(name, case, tmp_path)
         assert strays_of(mark) == []
     assert (outcome.state, got in outcome.got) == ("FAIL", True), outcome
-    kept = tmp_path / "cases" / case
+    kept = tmp_path / "out" / "cases" / case
     assert outcome.artifacts == str(kept)
     assert {"case.json", "repro.sh", "wire.jsonl", "wire.pcap", "picture.html"} <= set(os.listdir(kept))
     assert (kept / "nodes" / "n1" / "argv.txt").read_text().strip().endswith(f"conformance.miniatures.{name}")
+    if (name, case) in MINIATURES:
+        assert told(name, case, outcome) == golden(name, case).read_text(encoding="utf-8")
+
+
+def test_each_miniature_with_a_golden_text_is_played() -> None:
+    """In the test above."""
+    assert {(name, case) for name, case, _ in MISTAKES} >= {*MINIATURES}
 
 
 @pytest.mark.needs("proc")
