@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any, Final
-
-import pytest
 
 from conformance.wire.message import encode, message
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DATA: Final = Path(__file__).with_name("data")
-
-tshark = pytest.mark.skipif(
-    shutil.which("tshark") is None and not os.environ.get("CI"),
-    reason="tshark is not installed (CI has it, and fails without it)",
-)
 
 
 def vectors(kind: str) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ from tests.wire_dump.packets import (
     section,
     segment,
 )
-from tests.wire_dump.samples import DATA, heartbeat, hello, tshark
+from tests.wire_dump.samples import DATA, heartbeat, hello
 from tests.wire_dump.test_kept_capture import dissected
 from wire_dump.links import LINK_NAMES
 from wire_dump.packet import LAYERS_MAX
@@ -209,7 +209,7 @@ def test_a_packet_cut_anywhere_is_read_or_named(name: str) -> None:
     assert "cut off within their headers" in unread
 
 
-@tshark
+@pytest.mark.needs("tshark")
 def test_tshark_finds_the_same_bytes_in_every_wrapping(tmp_path: Path) -> None:
     """One file with an interface for each; the oracle of the table above."""
     names = [name for name in CASES if name not in ALONE]
@@ -359,7 +359,7 @@ def test_no_link_type_has_two_meanings() -> None:
     assert not LINK_NAMES.keys() & {link for link, _ in CASES.values()}
 
 
-@tshark
+@pytest.mark.needs("tshark")
 @pytest.mark.parametrize("form", ["pcap", "nsecpcap", "pcapng", "modpcap"])
 def test_editcap_writes_what_is_read(form: str, tmp_path: Path) -> None:
     """Each format of files that says what it is."""
@@ -369,7 +369,7 @@ def test_editcap_writes_what_is_read(form: str, tmp_path: Path) -> None:
     assert frames(found[0]) == frames(expected[0]) and found[1] == ""
 
 
-@tshark
+@pytest.mark.needs("tshark")
 def test_text2pcap_makes_packets_that_are_read(tmp_path: Path) -> None:
     """Of hex, with headers of its own, for IPv4 and for IPv6."""
     rows = [(at, said[at : at + 16]) for said in SAID for at in range(0, len(said), 16)]
