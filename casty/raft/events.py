@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from casty.raft.messages import Message, Refusal
     from casty.raft.types import Entry, Index, NodeId, ServerId, Snapshot, Term, Write
 
@@ -69,11 +71,40 @@ class SnapshotTaken(NamedTuple):
     snapshot: Snapshot
 
 
+class BarrierSet(NamedTuple):
+    """Somebody waits until this server has everything that was committed when they asked.
+
+    `ticket` comes back in `Ready.passed`. On a leader nothing else is needed. A follower must be told by its
+    leader, in a request that left after the question: `via` is a connection on which all that comes from here
+    on did so (None: no such connection yet). The same ticket may be given more of them.
+    """
+
+    ticket: Hashable
+    via: Hashable | None = None
+
+
+class BarrierLifted(NamedTuple):
+    """They no longer wait."""
+
+    ticket: Hashable
+
+
 class Ticked(NamedTuple):
     """Time passed. Early or stale ticks are harmless."""
 
 
-type Event = Received | Proposed | Persisted | Connected | Disconnected | Discovered | SnapshotTaken | Ticked
+type Event = (
+    Received
+    | Proposed
+    | Persisted
+    | Connected
+    | Disconnected
+    | Discovered
+    | SnapshotTaken
+    | BarrierSet
+    | BarrierLifted
+    | Ticked
+)
 
 
 # ------------------------------------------------------------------------------------------ what comes out
@@ -102,6 +133,13 @@ class Restored(NamedTuple):
     snapshot: Snapshot
 
 
+class Passed(NamedTuple):
+    """All that was committed when the barrier was set is committed here, too, at `commit_index` or before."""
+
+    ticket: Hashable
+    commit_index: Index
+
+
 class Notice(NamedTuple):
     """A line for the log, at the level of that name: info, warning or error."""
 
@@ -124,6 +162,8 @@ class Ready:
     """Tickets of proposals that were certainly not appended."""
     lost: tuple[object, ...] = ()
     """Tickets of proposals that were appended, but this server will not learn what becomes of them."""
+    passed: tuple[Passed, ...] = ()
+    """The barriers that this server has passed."""
     notices: tuple[Notice, ...] = ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from casty.raft.barrier import hear_commit
 from casty.raft.configuration import decode_configuration
 from casty.raft.formation import adopt_configuration, misfit, why_unread
 from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotResponse
@@ -57,7 +58,9 @@ def _on_append_request(state: State, sender: ServerId, request: AppendEntriesReq
     """Figure 2, AppendEntries RPC, steps 1 to 5."""
     if request.term < state.term or not _heed(state, sender, request, via):
         _answer_no(state, sender, request, via)
-    elif not _has_previous(state, request):
+        return
+    hear_commit(state, request, via)
+    if not _has_previous(state, request):
         _answer_conflict(state, sender, request, via)
     else:
         _take(state, sender, request, via)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, assert_never
 
+from casty.raft.barrier import lift_barrier, pass_barriers, set_barrier, would_pass
 from casty.raft.configuration import decode_configuration
 from casty.raft.durable import Durable
 from casty.raft.election import (
@@ -15,6 +16,8 @@ from casty.raft.election import (
     on_vote_response,
 )
 from casty.raft.events import (
+    BarrierLifted,
+    BarrierSet,
     Committed,
     Connected,
     Disconnected,
@@ -130,6 +133,16 @@ class Raft:
         return self._state.commit_index
 
     @property
+    def would_pass(self) -> bool:
+        """Whether a barrier set now would be passed at once."""
+        return would_pass(self._state)
+
+    @property
+    def leader_commit(self) -> Index:
+        """How far the log is committed anywhere, as far as this server was told."""
+        return max(self._state.commit_index, self._state.leader_commit)
+
+    @property
     def deadline(self) -> Millis | None:
         """When to step `Ticked`, at the latest; None if time changes nothing."""
         state = self._state
@@ -180,6 +193,10 @@ class Raft:
                 discover(state, servers)
             case SnapshotTaken(snapshot):
                 on_snapshot_taken(state, snapshot)
+            case BarrierSet(ticket, via):
+                set_barrier(state, ticket, via)
+            case BarrierLifted(ticket):
+                lift_barrier(state, ticket)
             case _:
                 assert_never(event)
 
@@ -233,6 +250,7 @@ class Raft:
         state = self._state
         flush(state)
         self._hand_over()
+        pass_barriers(state)
         disk, out = state.disk, state.out
         state.out = Outbox()
         write = disk.take_write(state.log, state.now)
@@ -241,7 +259,7 @@ class Raft:
             messages += out.gated
         else:
             disk.hold(out.gated)
-        if not (write or messages or out.apply or out.refused or out.lost or out.notices):
+        if not (write or messages or out.apply or out.refused or out.lost or out.passed or out.notices):
             return None
         return Ready(
             write,
@@ -249,6 +267,7 @@ class Raft:
             tuple(out.apply),
             tuple(out.refused),
             tuple(out.lost),
+            tuple(out.passed),
             tuple(out.notices),
         )
 

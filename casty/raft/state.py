@@ -11,10 +11,12 @@ from casty.raft.messages import AppendEntriesResponse, Refusal
 from casty.raft.types import HardState, Index
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from random import Random
 
+    from casty.raft.barrier import Barrier
     from casty.raft.durable import Durable
-    from casty.raft.events import Committed, Restored
+    from casty.raft.events import Committed, Passed, Restored
     from casty.raft.log import Log
     from casty.raft.messages import Message, Request, Response
     from casty.raft.options import Options
@@ -75,6 +77,7 @@ class Outbox:
     apply: list[Committed | Restored] = field(default_factory=list["Committed | Restored"])
     refused: list[object] = field(default_factory=list[object])
     lost: list[object] = field(default_factory=list[object])
+    passed: list[Passed] = field(default_factory=list["Passed"])
     notices: list[Notice] = field(default_factory=list[Notice])
 
 
@@ -103,6 +106,8 @@ class State:
     leader: ServerId | None = None
     """Of the current term, once known: it stays so until the term ends (spec VOTE-5, APPEND-10)."""
     leader_contact: Millis | None = None
+    leader_commit: Index = Index(0)
+    """The highest commit index that a leader has told this server; it may lie above its own."""
     election_deadline: Millis | None = None
     """None for servers that cannot campaign, and for leaders."""
     seq: int = 0
@@ -111,6 +116,8 @@ class State:
     incoming: Incoming | None = None
     tickets: dict[Index, object] = field(default_factory=dict[Index, object])
     """Of entries proposed here and not yet handed to the state machine."""
+    barriers: dict[Hashable, Barrier] = field(default_factory=dict["Hashable", "Barrier"])
+    """Of those who wait for what was committed when they asked, by ticket."""
 
     # Whom the connections know.
     discovered: frozenset[ServerId] = frozenset()

@@ -32,7 +32,7 @@ from casty.raft.types import Index, Millis, Recovered
 from tests.raft.shorthand import N1
 
 if TYPE_CHECKING:
-    from casty.raft.events import Event, Notice, Outgoing, Ready
+    from casty.raft.events import Event, Notice, Outgoing, Passed, Ready
     from casty.raft.messages import Message
     from casty.raft.options import Options
     from casty.raft.types import ServerId, Snapshot, Write
@@ -54,6 +54,7 @@ class Server:
         self.applied: list[Committed | Restored] = []
         self.refused: list[object] = []
         self.lost: list[object] = []
+        self.passed: list[Passed] = []
         self.notices: list[Notice] = []
         self._settle()
 
@@ -131,6 +132,7 @@ class Server:
         self.applied += ready.apply
         self.refused += ready.refused
         self.lost += ready.lost
+        self.passed += ready.passed
         self.notices += ready.notices
 
     # --------------------------------------------------------------------------------------- what to look at
