@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, overload
 
+from casty.arguments import SECONDS_MAX, checked_timeout
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
@@ -26,8 +28,8 @@ class Actor[M](ABC):
     context: Context[M]
     """The actor's own context, from `on_start` on; nobody asked through it, so its `reply` does nothing."""
 
-    stop_timeout: ClassVar[float] = 5.0
-    """Seconds that `on_stop` may take before it is cancelled."""
+    stop_timeout: ClassVar[float | None] = 5.0
+    """Seconds that `on_stop` may take before it is cancelled; None for as long as it likes."""
 
     async def on_start(self) -> None:  # noqa: B027 (a hook may stay empty)
         """Called once, before the first message. Where it raises, so does `spawn`, and there is no actor."""
@@ -100,10 +102,15 @@ class ActorRef[M](ABC):
     @overload
     async def ask(self, msg: M, *, timeout: float | None = 5.0) -> Any: ...
     def ask(self, msg: Any, *, timeout: float | None = 5.0) -> Coroutine[Any, Any, Any]:
-        """Sends the message and waits for the answer; `timeout=None` waits for ever.
+        """Sends the message and waits `timeout` seconds for the answer; with None, without a bound.
 
-        Raises `ActorFailedError`, a kind of `ActorUnavailableError`, `AskTimeoutError` or `ReentrancyError`.
+        Raises `ActorFailedError`, a kind of `ActorUnavailableError`, `AskTimeoutError` or `ReentrancyError`;
+        SerializationError or MessageTooLargeError for what cannot be sent, TypeError or ValueError for a
+        timeout that is no time (nothing is sent then), and RuntimeError outside the loop of the ref's system.
         """
+        # `checked_timeout` is right for all; most are spared the call.
+        if timeout is not None and not (timeout.__class__ is float and 0.0 <= timeout <= SECONDS_MAX):
+            timeout = checked_timeout(timeout)
         return self._ask(msg, timeout)
 
     @abstractmethod
@@ -162,7 +169,10 @@ class Context[M](ABC):
 
     @abstractmethod
     def send_after(self, delay: float, msg: M) -> asyncio.TimerHandle:
-        """Sends `msg` to this actor `delay` seconds from now, unless it is cancelled or the actor stops."""
+        """Sends `msg` to this actor `delay` seconds from now, unless it is cancelled or the actor stops.
+
+        Raises TypeError or ValueError for a delay that is no time.
+        """
 
 
 type Progress = Literal["still queued", "still being handled", "handled without a reply"]

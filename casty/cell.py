@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from casty.actor import Actor
+from casty.arguments import checked_seconds
 from casty.bag import Bag
 from casty.context import MessageContext
 from casty.errors import ActorStartError, ActorStoppedError, ReentrancyError
@@ -369,6 +370,7 @@ class Cell(Family["Cell"]):
                 self.registry.loop.call_soon(self._launch)
 
     def send_after(self, delay: float, message: Any) -> asyncio.TimerHandle:
+        delay = checked_seconds("delay", delay)
         loop = self.registry.loop
         timer = loop.call_later(delay, self._fire, message)
         if self.is_open:

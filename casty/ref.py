@@ -57,6 +57,7 @@ class LocalRef[M](ActorRef[M]):
     def _post(self, envelope: Envelope) -> None:
         """To any actor, be it busy, idle or gone."""
         cell = self.cell
+        cell.registry.check_loop()
         try:
             cell.post(envelope)
         except ActorStoppedError as error:
@@ -65,9 +66,15 @@ class LocalRef[M](ActorRef[M]):
     async def _ask(self, msg: M, timeout: float | None) -> Any:
         cell = self._cell if self._cell.state is not STOPPED else self.cell
         registry = cell.registry
+        if asyncio.get_running_loop() is not registry.loop:
+            registry.check_loop()
         ask = CheckedAsk(registry) if registry.is_checked else LocalAsk(loop=registry.loop)
         ask.progress = "still queued"
-        cell.ask((msg, ask))
+        try:
+            cell.ask((msg, ask))
+        except ActorStoppedError:
+            await asyncio.sleep(0)  # who tries again and again must not keep the name from its next holder
+            raise
         if ask.done():
             registry.asks_until_pause -= 1
             if not registry.asks_until_pause:

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.actor import Actor
+from casty.arguments import checked_count, checked_timeout
 from casty.cell import LIVE, NESTED_MAX, Cell, stop_in_order
 from casty.context import MessageContext
 from casty.dead_letters import DeadLetter
@@ -54,8 +55,8 @@ class Registry:
         admitted: Callable[[Any], None],
         dead_letters: DeadLetters,
     ) -> None:
-        if mailbox_size is not None and mailbox_size < 1:
-            raise ValueError(f"mailbox_size is {mailbox_size}; it must be at least 1, or None for no bound")
+        if mailbox_size is not None:
+            checked_count("mailbox_size", mailbox_size, least=1)
         self.system = system
         self.is_closed = False
         self.is_checked = mailbox_size is not None or copy is not None
@@ -86,7 +87,8 @@ class Registry:
         self.check_loop()
 
     def check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self.loop:
+        """Raises RuntimeError outside the loop that the system belongs to, if it belongs to one yet."""
+        if self._is_bound and running_loop() is not self.loop:
             raise RuntimeError("an actor system was used outside the event loop and the thread it belongs to")
 
     def copy(self, value: Any) -> Any:
@@ -205,6 +207,14 @@ class Registry:
             logger.warning("%s replied twice to one message; the first reply counts", cell.kind.__qualname__)
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of whoever calls; None where there is no loop, as in most threads."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def check_name(name: str) -> None:
     """Raises ValueError unless `name` can be an actor's; TypeError unless it is text."""
     if not isinstance(cast(object, name), str):
@@ -234,6 +244,8 @@ def _construct(actor: Callable[..., Actor[Any]], kwargs: dict[str, Any]) -> Acto
         )
     if hasattr(instance, "context"):
         raise ValueError(f"{instance!r} has a `context` already: it was spawned before, or sets its own")
+    if instance.stop_timeout is not Actor.stop_timeout:
+        checked_timeout(instance.stop_timeout, f"{type(instance).__qualname__}.stop_timeout")
     return instance
 
 

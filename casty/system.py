@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from casty.actor import ActorRef
+from casty.arguments import checked_callable, checked_flag, checked_timeout
 from casty.dead_letters import DeadLetter, DeadLetters
 from casty.errors import ActorNotFoundError, SystemStoppedError
 from casty.message_types import class_name
@@ -27,9 +28,13 @@ class ActorSystem:
     """Runs actors in one event loop. Leaving its `async with` block stops them all.
 
     `mailbox_size`: an actor with that many messages makes its senders wait. None, the default, sets no bound.
-    `shutdown_timeout`: seconds that actors have for the messages they have, before they are cancelled.
+    `shutdown_timeout`: seconds that actors have for the messages they have, before they are cancelled; None
+    cancels nobody.
     `copy_messages`: messages and replies are copied, as by a network, so that tests find what is shared.
     `on_dead_letter`: called with each `DeadLetter`.
+
+    Raises TypeError and ValueError for times and counts that are none. A system belongs to the event loop of
+    its first use: any other loop, and any other thread, gets a RuntimeError.
     """
 
     def __init__(
@@ -40,12 +45,14 @@ class ActorSystem:
         copy_messages: bool = False,
         on_dead_letter: Callable[[DeadLetter], object] | None = None,
     ) -> None:
-        self._shutdown_timeout = shutdown_timeout
+        self._shutdown_timeout = checked_timeout(shutdown_timeout, "shutdown_timeout")
+        if on_dead_letter is not None:
+            checked_callable("on_dead_letter", on_dead_letter)
         self._shutdown: asyncio.Task[None] | None = None
         self._registry = Registry(
             self,
             mailbox_size=mailbox_size,
-            copy=self._copy if copy_messages else None,
+            copy=self._copy if checked_flag("copy_messages", copy_messages) else None,
             admitted=self._admitted,
             dead_letters=DeadLetters(on_dead_letter),
         )
@@ -86,27 +93,33 @@ class ActorSystem:
         return await self._registry.spawn(actor, name, kwargs, None)
 
     @overload
-    async def lookup(self, name: str, actor: None = None, *, timeout: float = 2.0) -> ActorRef[Any]: ...
+    async def lookup(self, name: str, actor: None = None, *, timeout: float | None = 2.0) -> ActorRef[Any]: ...
     @overload
-    async def lookup[T](self, name: str, actor: type[Actor[T]], *, timeout: float = 2.0) -> ActorRef[T]: ...
+    async def lookup[T](
+        self, name: str, actor: type[Actor[T]], *, timeout: float | None = 2.0
+    ) -> ActorRef[T]: ...
     async def lookup(
-        self, name: str, actor: type[Actor[Any]] | None = None, *, timeout: float = 2.0
+        self, name: str, actor: type[Actor[Any]] | None = None, *, timeout: float | None = 2.0
     ) -> ActorRef[Any]:
         """The actor of that name; `timeout` is for those on other nodes. With `actor`, its class is checked.
 
         Raises ActorNotFoundError, and TypeError for an actor of another class.
         """
+        checked_timeout(timeout)
         ref = self._lookup_here(name, actor)
         if ref is None:
+            await asyncio.sleep(0)  # who tries again and again must not keep the loop from spawning it
             raise ActorNotFoundError(f"there is no actor named {name!r}")
         return ref
 
     async def stop(self, ref: ActorRef[Any], *, timeout: float | None = 5.0) -> None:
         """Stops an actor of this system after the messages it has, and its children before it.
 
-        After `timeout` seconds what it is doing is cancelled. Called by the actor itself or by one below it,
-        this does not wait for the end. Raises ValueError for an actor elsewhere.
+        After `timeout` seconds (None: never) what it is doing is cancelled. Called by the actor itself or by
+        one below it, this does not wait for the end. Raises ValueError for an actor elsewhere; one that has
+        stopped is stopped already.
         """
+        checked_timeout(timeout)
         cell = ref.cell if isinstance(ref, LocalRef) else None
         if cell is None or cell.registry is not self._registry:
             raise ValueError(f"{ref!r} does not live in this system; ask it to stop itself")
@@ -127,7 +140,9 @@ class ActorSystem:
         """Stops all actors, the youngest first, and refuses new ones. Further calls wait for the same end.
 
         Called by an actor, it returns at once; the actor is stopped, like the others, after its messages.
+        Raises RuntimeError outside the loop that the system belongs to.
         """
+        self._registry.check_loop()
         if self._shutdown is None:
             self._registry.bind()
             self._shutdown = asyncio.create_task(self._shut_down())
@@ -174,6 +189,7 @@ class ActorSystem:
 
     def _lookup_here(self, name: str, actor: type[Actor[Any]] | None) -> ActorRef[Any] | None:
         """The actor of that name on this node, of that class if one is given."""
+        self._registry.check_loop()
         cell = self._registry.find_live(name)
         if cell is None:
             return None

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from casty.actor import Actor
+from casty.arguments import checked_timeout
 
 if TYPE_CHECKING:
     from casty.actor import Context
@@ -28,7 +29,7 @@ class Probe[M](Actor[M]):
     async def receive(self, msg: M, ctx: Context[M]) -> None:
         self._received.put_nowait((msg, ctx))
 
-    async def expect(self, expected: M, timeout: float = 1.0) -> Context[M]:
+    async def expect(self, expected: M, timeout: float | None = 1.0) -> Context[M]:
         """Waits for the next message and returns its context, to reply through.
 
         Raises AssertionError if it is another one, or if none comes within `timeout` seconds.
@@ -38,8 +39,9 @@ class Probe[M](Actor[M]):
             raise AssertionError(f"expected {expected!r}, but {msg!r} came")
         return ctx
 
-    async def next(self, timeout: float = 1.0) -> tuple[M, Context[M]]:
-        """The next message and its context; AssertionError if none comes."""
+    async def next(self, timeout: float | None = 1.0) -> tuple[M, Context[M]]:
+        """The next message and its context; AssertionError if none comes. With None, waits without a bound."""
+        checked_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):
                 return await self._received.get()

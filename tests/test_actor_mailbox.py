@@ -159,5 +159,5 @@ async def test_askers_are_not_held_back_twice() -> None:
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_mailbox_has_room_for_one_message_at_least(size: int) -> None:
     """[ACTOR-5]"""
-    with pytest.raises(ValueError, match=f"mailbox_size is {size}"):
+    with pytest.raises(ValueError, match=f"mailbox_size must be at least 1, not {size}"):
         ActorSystem(mailbox_size=size)

@@ -53,7 +53,7 @@ async def test_a_timer_that_fires_as_its_actor_stops_is_silent(caplog: pytest.Lo
     async with ActorSystem() as system:
         probe = Probe[str]()
         ref = await system.spawn(lambda: probe)
-        timers = [probe.context.send_after(-1, "never") for _ in range(100)]
+        timers = [probe.context.send_after(0, "never") for _ in range(100)]
         await system.stop(ref)
         fired = asyncio.Event()
         asyncio.get_running_loop().call_later(0, fired.set)

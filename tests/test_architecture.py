@@ -20,7 +20,7 @@ SOURCES = [
 # From the bottom up. A module imports from its own row or a lower one; a package's row holds for what is not
 # named by itself. Imports that only type checkers see are free within a package.
 ROWS = (
-    {"errors"},
+    {"errors", "arguments"},
     {"raft"},
     {"wire", "storage"},
     {"mailbox", "actor", "bag", "family", "hooks", "dead_letters", "message_types", "context", "cell", "ref"},
@@ -37,6 +37,7 @@ ROWS = (
         "cluster.lookup",
         "cluster.machine",
         "cluster.naming",
+        "cluster.readiness",
         "cluster.refusals",
         "cluster.sizes",
         "cluster.storeroom",
@@ -71,6 +72,7 @@ UPWARDS = {
 }
 
 PURE = (
+    "arguments",
     "raft",
     "wire",
     "storage.records",

@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from casty.cluster.link import Link
     from casty.errors import CastyError, ProtocolError
     from casty.raft.events import Ready
+    from casty.raft.messages import (
+        AppendEntriesRequest,
+        AppendEntriesResponse,
+        InstallSnapshotRequest,
+        InstallSnapshotResponse,
+    )
     from casty.wire.frames import Frame
-    from casty.wire.messages import Hello
+    from casty.wire.messages import Hello, Ping
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +53,8 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
                     self._install(item)
         if ready.refused or ready.lost:
             self._tell(ready.refused, ready.lost)
+        if ready.passed:
+            self._tell_passed(ready.passed)
         self._announce(ready.notices)
 
     def _end_raft(self, error: CastyError, outcome: CastyError) -> None:
@@ -86,6 +94,18 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
             self._greet(link, frame)
         else:
             self.switchboard.put_through(link, frame)
+
+    def _on_append(self, link: Link, message: AppendEntriesRequest | AppendEntriesResponse) -> None:
+        self._hear_leader(link, message)
+        super()._on_append(link, message)
+
+    def _on_install(self, link: Link, message: InstallSnapshotRequest | InstallSnapshotResponse) -> None:
+        self._hear_leader(link, message)
+        super()._on_install(link, message)
+
+    def _on_ping(self, link: Link, message: Ping) -> None:
+        super()._on_ping(link, message)
+        self._hear_pong(link, message)
 
     # --------------------------------------------------------------------------- what becomes of connections
 
@@ -132,11 +152,11 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
         if dial is None:
             return False
         is_news = self.refusals.note(dial.address, code, text)
-        if (verdict := self.refusals.verdict()) is not None:
-            self._fail_ready_waiters(verdict)
+        self._fail_ready_waiters(self._verdict())
         return is_news
 
     def link_lost(self, link: Link) -> None:
         super().link_lost(link)
         self._fail_asks_on(link)
+        self.pings.lost(link)
         self._look_again()

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
+from casty.arguments import checked_callable
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
 from casty.hooks import text_of
 from casty.raft.events import Committed, Restored
@@ -68,6 +69,8 @@ class Machine:
         self._saving: asyncio.Task[bool] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._ended: CastyError | None = None
+        self._waiting: list[tuple[Index, asyncio.Future[None]]] = []
+        """Who waits until everything up to an index is applied."""
         self._task: asyncio.Task[Any] | None = None
         """The one that runs the callbacks."""
         self._in_a_row = 0
@@ -82,12 +85,23 @@ class Machine:
         return self._apply is not None
 
     def set_apply_callback(self, callback: ApplyCallback) -> None:
+        """Sets it once: two callbacks would each have a part of the commands. The same one again is no news."""
+        self._set_once("set_apply_callback", (self._apply,), (callback,))
         self._apply = callback
         self._rouse()
 
     def set_snapshot_callbacks(self, create: CreateSnapshot, restore: RestoreSnapshot) -> None:
+        """Sets both once, for the same reason."""
+        self._set_once("set_snapshot_callbacks", (self._create, self._restore), (create, restore))
         self._create, self._restore = create, restore
         self._rouse()
+
+    def _set_once(self, setter: str, old: tuple[object, ...], new: tuple[object, ...]) -> None:
+        for callback in new:
+            checked_callable(f"what {setter}() is given", callback)
+        if any(callback is not None for callback in old) and old != new:
+            msg = f"{setter}() was called before, with {_named(old)}; it cannot become {_named(new)}"
+            raise RuntimeError(msg)
 
     def submit(self, item: Committed | Restored) -> None:
         """Queues what Raft hands over. Without a callback a proposal is done when it is committed."""
@@ -99,6 +113,29 @@ class Machine:
             logger.error("a snapshot came, but there is no callback to restore it: see set_snapshot_callbacks")
         self._work.append(item)
         self._rouse()
+
+    def applied(self, index: Index) -> asyncio.Future[None]:
+        """Done when everything up to `index` is applied; at once where no callback is set to apply it.
+
+        Fails with what ends the machine. Whoever waits may cancel it.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._ended is not None:
+            done.set_exception(self._ended)
+        elif self._apply is None or self.last_applied >= index:
+            done.set_result(None)
+        else:
+            self._waiting.append((index, done))
+        return done
+
+    def _note_applied(self, index: Index) -> None:
+        self.last_applied = index
+        if not self._waiting:
+            return
+        for wanted, done in self._waiting:
+            if wanted <= index and not done.done():
+                done.set_result(None)
+        self._waiting = [(wanted, done) for wanted, done in self._waiting if not done.done()]
 
     def create_snapshot(self) -> asyncio.Future[bool]:
         """Asks for a snapshot of the state as it is between two commands; calls that overlap share it.
@@ -132,6 +169,10 @@ class Machine:
         """Nothing more is applied once the current command is; whoever waits for a snapshot gets this error."""
         self._ended = self._ended or error
         self._work.clear()
+        waiting, self._waiting = self._waiting, []
+        for _, done in waiting:
+            if not done.done():
+                done.set_exception(self._ended)
         if self._wanted is not None:
             self._conclude(self._wanted, error)
         self._rouse()
@@ -177,7 +218,7 @@ class Machine:
                     if entry.kind is EntryKind.COMMAND:
                         await self._apply_one(index, entry, tickets.get(index))
                     if self._ended is None:
-                        self.last_applied = index
+                        self._note_applied(index)
                     await self._let_others_run()
 
     async def _let_others_run(self) -> None:
@@ -225,7 +266,8 @@ class Machine:
                 raise
             self._fail(f"the snapshot that ends at {index} cannot be restored: {text_of(error, repr)}", error)
             return
-        self.last_applied = self._snapshot_index = index
+        self._snapshot_index = index
+        self._note_applied(index)
 
     def _fail(self, why: str, cause: BaseException) -> None:
         """Nothing later may be applied to a state that is not what it should be."""
@@ -286,6 +328,10 @@ class Machine:
     def _conclude(self, wanted: asyncio.Future[bool], outcome: bool | BaseException) -> None:
         self._wanted = None
         _settle(wanted, outcome)
+
+
+def _named(callbacks: tuple[object, ...]) -> str:
+    return " and ".join(f"{callback!r:.100}" for callback in callbacks)
 
 
 def _as_bytes(data: object) -> bytes:

@@ -8,6 +8,7 @@ import logging
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, overload
 
+from casty.arguments import checked_timeout
 from casty.cluster.lookup import Found, Search
 from casty.cluster.node import ClusterNode
 from casty.cluster.remote import RemoteAsker, RemoteRef, code_of, error_of, fail, succeed
@@ -63,19 +64,24 @@ class MessagingMixin(ClusterNode):
     # ---------------------------------------------------------------------------------------------- lookup
 
     @overload
-    async def lookup(self, name: str, actor: None = None, *, timeout: float = 2.0) -> ActorRef[Any]: ...
+    async def lookup(self, name: str, actor: None = None, *, timeout: float | None = 2.0) -> ActorRef[Any]: ...
     @overload
-    async def lookup[T](self, name: str, actor: type[Actor[T]], *, timeout: float = 2.0) -> ActorRef[T]: ...
+    async def lookup[T](
+        self, name: str, actor: type[Actor[T]], *, timeout: float | None = 2.0
+    ) -> ActorRef[T]: ...
     async def lookup(
-        self, name: str, actor: type[Actor[Any]] | None = None, *, timeout: float = 2.0
+        self, name: str, actor: type[Actor[Any]] | None = None, *, timeout: float | None = 2.0
     ) -> ActorRef[Any]:
         """The actor of that name: on this node, else on any other, all asked at once.
 
         Where several have one, the smallest node id wins. Nodes that connect within `timeout` seconds are
-        asked, too, and all are asked again now and then, for the actor may be about to be spawned; before the
-        start of this node, nobody is. Raises ActorNotFoundError, SystemStoppedError once the connections have
-        ended, and TypeError for an actor of another class than `actor`.
+        asked, too, and all are asked again now and then, for the actor may be about to be spawned; with None it
+        is looked for without a bound. Before the start of this node, nobody is asked. Raises
+        ActorNotFoundError, SystemStoppedError once the connections have ended, TypeError for an actor of
+        another class than `actor`, TypeError or ValueError for a timeout that is no time, and RuntimeError
+        outside the node's event loop.
         """
+        checked_timeout(timeout)
         ref = self._lookup_here(name, actor)
         if ref is None:
             found = await self._search(name, timeout)
@@ -83,16 +89,18 @@ class MessagingMixin(ClusterNode):
             ref = self._ref(found.node_id, name)
         return ref
 
-    async def _search(self, name: str, timeout: float) -> Found:
+    async def _search(self, name: str, timeout: float | None) -> Found:
         if self.is_ending:
             raise SystemStoppedError(f"this node has shut down; nobody was asked for {name!r}")
         if not self.is_started:
+            await asyncio.sleep(0)  # who tries again and again must not keep the node from starting
             raise ActorNotFoundError(f"there is no actor named {name!r} here, and this node has not started")
         done: asyncio.Future[Found] = self.loop.create_future()
         search = Search(name, done)
         self.open_searches.add(search)
         try:
             async with asyncio.timeout(timeout):
+                await self.start_over.wait()
                 for pause in chain(PAUSES, repeat(PAUSE_MAX)):
                     self._ask_everybody(search)
                     await asyncio.wait([done], timeout=pause)
@@ -157,6 +165,7 @@ class MessagingMixin(ClusterNode):
 
         Raises SerializationError and MessageTooLargeError.
         """
+        self._registry.check_loop()
         frame = self.wire.encode(ActorMessage(address, message))
         if node_id == self.node_id:
             self._registry.deliver(address, (message, None))
@@ -180,6 +189,7 @@ class MessagingMixin(ClusterNode):
 
     async def ask_remote(self, node_id: NodeId, address: str, message: Any, timeout: float | None) -> Any:
         """Asks an actor on another node. Raises what `ActorRef.ask` does."""
+        self._registry.check_loop()
         if node_id == self.node_id:
             return await self._ask_here(address, message, timeout)
         link, waited = self._link_to(node_id), 0.0
@@ -192,12 +202,12 @@ class MessagingMixin(ClusterNode):
             if self.is_ending:
                 raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
             why = "is not connected" if link is None else "reads too slowly"
+            await asyncio.sleep(0)  # who tries again and again must not keep the node from being reached
             raise NodeUnreachableError(f"node {node_id} {why}; {address} was not asked")
         ask: RemoteAsk = self.loop.create_future()
         deadline = remaining = None
         if timeout is not None:
-            seconds = timeout if 0.0 <= timeout <= TIMEOUT_MAX else min(max(0.0, timeout), TIMEOUT_MAX)
-            seconds = max(0.0, seconds - waited)
+            seconds = max(0.0, timeout - waited)
             deadline, remaining = self.loop.time() + seconds, int(seconds * 1000)
         number = self.asks.open(link, ask, deadline)
         try:
@@ -328,9 +338,6 @@ PAUSE_MAX = 0.5
 
 TEXT_MAX = 10_000
 """Characters of an error's text that cross the wire: a traceback's worth, not a log file's."""
-
-TIMEOUT_MAX = 1e12
-"""Seconds: beyond this, an ask may as well wait for ever."""
 
 
 def _failure(number: int, code: str, kind: str, text: str) -> AskResponse:

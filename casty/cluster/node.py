@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from casty.cluster.link import LINGER_SECONDS, Link
-from casty.errors import StorageError
+from casty.errors import StorageError, SystemStoppedError
 from casty.raft.types import ServerId
 from casty.system import ActorSystem
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from casty.cluster.listener import Listener
     from casty.cluster.lookup import Search
     from casty.cluster.machine import Machine
+    from casty.cluster.readiness import ReadyWaiter
     from casty.cluster.refusals import Refusals
     from casty.cluster.remote import RemoteAsk
     from casty.cluster.switchboard import Switchboard
@@ -154,11 +155,33 @@ class ClusterNode(ActorSystem):
     turn: Turn | None
     """None where there is no `raft`."""
     proposals: set[asyncio.Future[bool]]
-    ready_waiters: set[asyncio.Future[None]]
+    ready_waiters: set[ReadyWaiter]
+    pings: Calls[ReadyWaiter]
     failure: Failure
     is_started: bool
+    start_over: asyncio.Event
+    """Set when the start has succeeded or failed."""
     is_ending: bool
     """Connections are closing; no new ones are made."""
+
+    def require_not_over(self, call: str) -> None:
+        """Raises what ended Raft here, SystemStoppedError after the end, RuntimeError outside the loop."""
+        if self.failure.error is not None:
+            raise self.failure.error
+        if self.is_ending or (self._registry.is_closed and not self.is_started):
+            raise SystemStoppedError(f"{call} was called on a node that has shut down; nothing was done")
+        self._registry.check_loop()
+
+    async def require_running(self, call: str) -> None:
+        """As `require_not_over`; also raises RuntimeError before the start."""
+        try:
+            self.require_not_over(call)
+            if not self.is_started:
+                msg = f"{call} needs a started node: one in its `async with` block, or whose serve() has begun"
+                raise RuntimeError(msg)
+        except Exception:
+            await asyncio.sleep(0)  # who tries again and again must not keep the loop from changing that
+            raise
 
     def post(self, event: Event) -> None:
         """Hands an event to the core, which takes all that came in one turn of the loop together."""

@@ -309,7 +309,7 @@ class PeerMixin(ClusterNode):
     def _sweep(self) -> None:
         """Once a second: pings who is silent, gives up who stays so, forgets who has been gone for long."""
         now = self.loop.time()
-        ping = self.wire.encode(Ping(id=1, pong=False))
+        ping = self.wire.encode(Ping(id=0, pong=False))  # other numbers are of pings whose pongs matter
         for link in self.links.all():
             if not link.is_open:
                 continue

@@ -8,6 +8,7 @@ import logging
 import typing
 from typing import TYPE_CHECKING, Any, cast
 
+from casty.arguments import checked_timeout
 from casty.cluster.node import ClusterNode
 from casty.errors import CommitUncertainError, MessageTooLargeError
 from casty.raft.events import Proposed, Received, Role
@@ -55,23 +56,33 @@ class LogReplicationMixin(ClusterNode):
         a restart it gets that again. What it raises is logged, and told to whoever appended the command.
         Types that its parameter is annotated with are admitted in commands, as by `register_type`, and its
         package is trusted.
+
+        A node has one: the same one again changes nothing, another one is a RuntimeError, and what cannot be
+        called, None for instance, a TypeError. It may be set before the start and at any time after it; it then
+        gets what it missed. Raises StorageError where Raft has failed here, SystemStoppedError once the node
+        has shut down, and RuntimeError outside its event loop. On a node without Raft it is never called.
         """
+        self.require_not_over("set_apply_callback()")
+        self.machine.set_apply_callback(callback)
         self.types.trust_code(callback)
         self.types.admit(*_command_types(callback))
-        self.machine.set_apply_callback(callback)
 
     async def append_command(self, command: object, *, timeout: float | None = 5.0) -> bool:
         """Appends a command to the replicated log and waits until it is committed and applied here.
 
-        False means that it certainly was not appended: this node does not lead, or leads and has too much that
-        is not committed. Raises CommitUncertainError where it may yet be committed (leadership was lost, or
-        `timeout` seconds passed), ApplyError where it is committed but the callback raised, SerializationError
-        or MessageTooLargeError for a command that cannot be sent, ReentrancyError in a callback of the state
-        machine, which it would wait for, StorageError where Raft has failed here. Commands appended by one
-        caller commit in call order.
+        False means that it certainly was not appended, and may be tried on another node, or here later: this
+        node does not lead, has no part in Raft, is starting, or leads and has too much that is not committed.
+        Others run before False is returned, so a loop that tries again holds up nobody.
+
+        Raises CommitUncertainError where it may yet be committed (leadership was lost, or `timeout` seconds
+        passed; None is without a bound), ApplyError where it is committed but the callback raised,
+        SerializationError or MessageTooLargeError for a command that cannot be sent, ReentrancyError in a
+        callback of the state machine, which it would wait for. Raises StorageError where Raft has failed here,
+        SystemStoppedError once the node has shut down, and RuntimeError before the start and outside the node's
+        event loop: these five certainly appended nothing. Commands appended by one caller commit in call order.
         """
-        if self.failure.error is not None:
-            raise self.failure.error
+        seconds = checked_timeout(timeout)
+        await self.require_running("append_command()")
         if self.raft is None or self.raft.role is not Role.LEADER:
             await asyncio.sleep(0)  # who tries again and again must not keep the loop from finding a leader
             return False
@@ -84,8 +95,8 @@ class LogReplicationMixin(ClusterNode):
         outcome: asyncio.Future[bool] = self.loop.create_future()
         self.proposals.add(outcome)
         timer = None
-        if timeout is not None:
-            timer = self.loop.call_later(timeout, _time_out, outcome, timeout)
+        if seconds is not None:
+            timer = self.loop.call_later(seconds, _time_out, outcome, seconds)
         self.post(Proposed(outcome, data))
         try:
             return await outcome

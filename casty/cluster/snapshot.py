@@ -32,22 +32,26 @@ class SnapshotMixin(ClusterNode):
     def set_snapshot_callbacks(self, create: CreateSnapshot, restore: RestoreSnapshot) -> None:
         """Sets how the state machine becomes bytes, and how it becomes what such bytes say; each may be async.
 
-        If `restore` raises, Raft stops on this node for good: there is no state left to apply commands to.
+        If `restore` raises, Raft stops on this node for good: there is no state left to apply commands to. A
+        node has one pair; when it may be set, and what else is raised, is as with `set_apply_callback`.
         """
+        self.require_not_over("set_snapshot_callbacks()")
         self.machine.set_snapshot_callbacks(create, restore)
 
     async def create_snapshot(self) -> bool:
         """Saves the state machine as it is between two commands, and drops the log up to there.
 
-        Any member may do so. False if nothing was applied since the last snapshot. Raises RuntimeError without
-        callbacks or on a node without Raft, ReentrancyError in a callback, what the callback raises, TypeError
-        where that gives no bytes, ValueError where it gives more than the members accept, StorageError, and
-        SystemStoppedError.
+        Any member may do so; one that is starting is waited for. False if nothing was applied since the last
+        snapshot. Raises RuntimeError without callbacks, on a node without Raft, before the start and outside
+        the node's event loop, ReentrancyError in a callback, what the callback raises, TypeError where that
+        gives no bytes, ValueError where it gives more than the members accept, StorageError where Raft has
+        failed here, and SystemStoppedError once the node has shut down.
         """
-        if self.failure.error is not None:
-            raise self.failure.error
+        await self.require_running("create_snapshot()")
+        await self.start_over.wait()
+        await self.require_running("create_snapshot()")
         if self.raft is None:
-            msg = "create_snapshot() needs a running node that takes part in Raft"
+            msg = "create_snapshot() needs a node that takes part in Raft (member=True)"
             raise RuntimeError(msg)
         return await asyncio.shield(self.machine.create_snapshot())
 

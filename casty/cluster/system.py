@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_origin
 
 from casty.actor import ActorRef
+from casty.arguments import checked_count, checked_flag
 from casty.cluster.address import Address, parse_address
 from casty.cluster.alarm import Alarm
 from casty.cluster.body import Body, to_the_end
@@ -68,7 +69,11 @@ class DistributedActorSystem(Exchange):
     `random_seed` makes election timeouts and waits between attempts repeatable; identities never are. Other
     keywords are those of `ActorSystem`.
 
-    Raises ValueError for what cannot be: an address, a node id, times that do not fit each other.
+    It may be spawned in before it is started, which binds it to the running event loop, as the start does; from
+    any other loop, and any other thread, its calls raise RuntimeError. Properties may be read anywhere.
+
+    Raises TypeError and ValueError for what cannot be: an address, a node id, times and counts that are none,
+    or do not fit each other.
     """
 
     def __init__(
@@ -95,15 +100,14 @@ class DistributedActorSystem(Exchange):
         super().__init__(**local_options)
         # Refs outlive a process: its successor must not give the numbers of its actors to others.
         self._registry.uids = itertools.count(int.from_bytes(os.urandom(6)))
-        if not 0 <= port < 65536:
-            msg = f"port must be 0 to 65535, not {port}"
-            raise ValueError(msg)
+        checked_count("port", port, least=0, most=65535)
         if isinstance(seeds, str):  # an iterable, too, of addresses of one letter
             msg = f"seeds must be a collection of addresses, not {seeds!r}"
             raise TypeError(msg)
-        if snapshot_every is not None and snapshot_every < 1:
-            msg = f"snapshot_every must be at least 1, or None for never, not {snapshot_every}"
-            raise ValueError(msg)
+        if snapshot_every is not None:
+            checked_count("snapshot_every", snapshot_every, least=1)
+        if random_seed is not None:
+            checked_count("random_seed", random_seed, least=None)
         self.listen = Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", port)
         self.known_as = checked_node_id(node_id) if node_id is not None else None
         self.options = core_options(
@@ -118,7 +122,7 @@ class DistributedActorSystem(Exchange):
         self._advertised = parse_address(advertise) if advertise is not None else None
         self._seeds = [parse_address(seed) for seed in seeds]
         self._cluster = checked_cluster_name(cluster)
-        self._member = member
+        self._member = checked_flag("member", member)
         self._random_seed = random_seed
         self.types = TypeRegistry(trusted_modules)
         self.values = ValueCodec(self.types, ref_parts=_ref_parts, make_ref=self._make_ref)
@@ -127,6 +131,7 @@ class DistributedActorSystem(Exchange):
         self.links = Links()
         self.asks = Calls()
         self.searches = Calls()
+        self.pings = Calls()
         self.open_searches = set()
         self.reach_waiters = []
         self.tasks = set()
@@ -146,6 +151,7 @@ class DistributedActorSystem(Exchange):
         )
         self.listener = None
         self.is_started = False
+        self.start_over = asyncio.Event()
         self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
         self.switchboard = Switchboard(self.wire, self._frame_handlers())
@@ -185,8 +191,8 @@ class DistributedActorSystem(Exchange):
             msg = "this node has been started already; make a new DistributedActorSystem to start again"
             raise RuntimeError(msg)
         self._require_open()
-        self.is_started = True
         self._registry.bind()
+        self.is_started = True
         self.loop = asyncio.get_running_loop()
         try:
             bound = await self._listen()
@@ -200,6 +206,8 @@ class DistributedActorSystem(Exchange):
             await self.shutdown()
             await self._disconnect()  # of what the start has made since, if it was shut down meanwhile
             raise
+        finally:
+            self.start_over.set()
 
     def _require_open(self) -> None:
         if self._registry.is_closed:

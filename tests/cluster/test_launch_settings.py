@@ -180,7 +180,7 @@ def test_a_directory_of_somebody_elses_is_named(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"size": MEMBERS_MAX + 1}, "expected_cluster_size must be at most 64, not 65"),
+        ({"size": MEMBERS_MAX + 1}, "expected_cluster_size must be 1 to 64, not 65"),
         ({"cluster": ""}, "a cluster's name is 1 to 255 bytes of printable characters, not ''"),
         ({"cluster": "é" * 128}, "a cluster's name is 1 to 255 bytes"),
         ({"cluster": "two\nlines"}, "a cluster's name is 1 to 255 bytes"),

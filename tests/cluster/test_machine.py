@@ -24,13 +24,15 @@ async def test_callbacks_may_be_plain_or_async_and_see_commands_only() -> None:
         b.machine.set_apply_callback(seen.append)
         b.commit(1, None, "a", None, "b")
         await b.applied(4)
+        assert seen == ["a", "b"]
+    async with bench() as b:
 
         async def slowly(command: Any) -> None:
             await asyncio.sleep(0)
             seen.append(command)
 
         b.machine.set_apply_callback(slowly)
-        (c,) = b.commit(5, "c")
+        (c,) = b.commit(1, "c")
         assert await within(c) is True
         assert seen == ["a", "b", "c"]
 

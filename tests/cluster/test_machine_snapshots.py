@@ -28,6 +28,7 @@ async def test_a_snapshot_is_restored_before_what_follows_it() -> None:
         b.machine.set_snapshot_callbacks(bytes, restore)
         await b.applied(8)
         assert seen == [b"state", "a"]
+    async with bench() as b:
         b.machine.set_snapshot_callbacks(bytes, seen.append)
         b.restored(20, b"newer")
         await b.applied(20)
@@ -95,12 +96,12 @@ async def test_a_snapshot_callback_that_fails_harms_nobody(
         b.machine.set_apply_callback(lambda command: None)
         with pytest.raises(RuntimeError, match="set_snapshot_callbacks"):
             b.machine.create_snapshot()
-        b.machine.set_snapshot_callbacks(create, lambda data: None)
+        creators = [create, lambda: bytearray(b"x")]
+        b.machine.set_snapshot_callbacks(lambda: creators.pop(0)(), lambda data: None)
         b.commit(1, "a")
         await b.applied(1)
         with pytest.raises(error, match=words):
             await within(b.machine.create_snapshot())
-        b.machine.set_snapshot_callbacks(lambda: bytearray(b"x"), lambda data: None)
         assert await within(b.machine.create_snapshot())
         assert b.saved == [(1, b"x")]
 

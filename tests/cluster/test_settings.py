@@ -44,9 +44,9 @@ def test_impossible_settings_are_refused_in_the_constructor() -> None:
         ({"node_id": "a\n"}, "not 'a"),
         ({"node_id": "é"}, "a node id"),
         ({"node_id": "x" * 65}, "a node id"),
-        ({"expected_cluster_size": 0}, "at least 1, not 0"),
+        ({"expected_cluster_size": 0}, "must be 1 to 64, not 0"),
         ({"heartbeat_interval": 1.0}, "more frequent than elections"),
-        ({"max_frame_size": 65535}, "max_frame_size must be 65,536 to"),
+        ({"max_frame_size": 65535}, "max_frame_size must be 65536 to 1,073,741,824 bytes"),
         ({"snapshot_every": 0}, "snapshot_every must be at least 1"),
     ]
     for options, words in wrong:
