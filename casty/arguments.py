@@ -16,7 +16,7 @@ def checked_seconds(name: str, value: float, *, least: float = 0.0, most: float 
     """
     given = cast("object", value)  # an annotation is no more than a promise
     if isinstance(given, bool) or not isinstance(given, (int, float)):
-        msg = f"{name} must be a number of seconds, not {given!r:.80}"
+        msg = f"{name} must be a number of seconds, not {_shown(given)}"
         raise TypeError(msg)
     if not least <= given <= most:  # as NaN is not
         msg = f"{name} must be {least:g} to {most:g} seconds, not {_shown(given)}"
@@ -47,7 +47,7 @@ def checked_count(name: str, value: int, *, least: int | None, most: int | None 
     """
     given = cast("object", value)
     if isinstance(given, bool) or not isinstance(given, int):
-        msg = f"{name} must be a whole number, not {given!r:.80}"
+        msg = f"{name} must be a whole number, not {_shown(given)}"
         raise TypeError(msg)
     if least is not None and (given < least or (most is not None and given > most)):
         bounds = f"at least {_shown(least)}" if most is None else f"{_shown(least)} to {_shown(most)}"
@@ -60,7 +60,7 @@ def checked_flag(name: str, value: bool) -> bool:
     """True or False. Raises TypeError for anything else, for "no" would count as yes."""
     given = cast("object", value)
     if not isinstance(given, bool):
-        msg = f"{name} must be True or False, not {given!r:.80}"
+        msg = f"{name} must be True or False, not {_shown(given)}"
         raise TypeError(msg)
     return given
 
@@ -68,14 +68,17 @@ def checked_flag(name: str, value: bool) -> bool:
 def checked_callable(name: str, value: object) -> None:
     """Raises TypeError for what cannot be called."""
     if not callable(value):
-        msg = f"{name} must be a function or another callable, not {value!r:.80}"
+        msg = f"{name} must be a function or another callable, not {_shown(value)}"
         raise TypeError(msg)
 
 
-def _shown(number: float) -> str:
-    """A number of any size, in a few characters: Python refuses to print very long ones."""
-    if not isinstance(number, int):
-        return repr(number)
-    if abs(number) > 10**30:
-        return f"a number of {number.bit_length():,} bits"
-    return f"{number:,}" if abs(number) >= 100_000 else str(number)
+def _shown(value: object) -> str:
+    """What was given, in a few characters. Python refuses to print very long numbers, and `repr` may fail."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        try:
+            return f"{value!r:.80}"
+        except Exception:
+            return f"a {type(value).__name__}"
+    if abs(value) > 10**30:
+        return f"a number of {value.bit_length():,} bits"
+    return f"{value:,}" if abs(value) >= 100_000 else str(value)

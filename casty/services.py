@@ -14,6 +14,7 @@ from casty.errors import (
     MessageTooLargeError,
     SerializationError,
     StorageError,
+    SystemStoppedError,
 )
 from casty.kv import BadRequestError, KeyValue, checked
 from casty.raft.types import Index
@@ -132,7 +133,7 @@ class KV(Actor[dict[str, Any]]):
             return self._no("uncertain", definite=False, text=str(error))
         except (SerializationError, MessageTooLargeError) as error:
             return self._no("bad_request", definite=True, text=str(error))
-        except (StorageError, ApplyError) as error:
+        except (StorageError, ApplyError, SystemStoppedError) as error:
             return self._no("stopped", definite=False, text=str(error))
         if done is None:
             return self._no("not_leader", definite=True, text="ask the leader")

@@ -179,9 +179,13 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nightly", action="store_true", help="also the long ones")
 
 
+COUNT_MAX = 100_000
+"""Of workers and of repetitions: more is a mistake of whoever types it."""
+
+
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or not 1 <= int(text) <= COUNT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no whole number from 1 to {COUNT_MAX}")
     return int(text)
 
 
@@ -191,7 +195,7 @@ def _scale(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0, at most 100")
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no number above 0, at most 100")
     return value
 
 

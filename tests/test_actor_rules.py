@@ -19,7 +19,7 @@ def rules() -> list[str]:
 def cited() -> set[str]:
     """The rules that the docstrings of tests cite."""
     found: set[str] = set()
-    for path in (ROOT / "tests").glob("test_*.py"):
+    for path in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 found.update(RULE.findall(ast.get_docstring(node) or ""))

@@ -56,8 +56,8 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, help="just this one")
     parser.add_argument("--trace", action="store_true", help="with --seed: print everything that happened")
-    parser.add_argument("--jobs", type=int, default=2, help="processes to use")
-    parser.add_argument("--minutes", type=float, help="begin no more seeds after this time")
+    parser.add_argument("--jobs", type=_jobs, default=2, help="processes to use")
+    parser.add_argument("--minutes", type=_minutes, help="begin no more seeds after this time")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument(
         "--until-failure", type=_range, metavar="A..B", help="print the first failure, in short"
@@ -65,6 +65,20 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--mutants", action="store_true", help="test the simulator instead of the core")
     parser.add_argument("--only", help="with --mutants: those whose name matches this pattern")
     return parser.parse_args()
+
+
+def _jobs(text: str) -> int:
+    jobs = int(text)
+    if not 1 <= jobs <= 1024:
+        raise argparse.ArgumentTypeError(f"{jobs} is no number of processes from 1 to 1024")
+    return jobs
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= 1e6:  # as NaN is not
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no time: more than 0 minutes")
+    return minutes
 
 
 def _range(text: str) -> range:

@@ -74,12 +74,14 @@ class LogReplicationMixin(ClusterNode):
         node does not lead, has no part in Raft, is starting, or leads and has too much that is not committed.
         Others run before False is returned, so a loop that tries again holds up nobody.
 
-        Raises CommitUncertainError where it may yet be committed (leadership was lost, or `timeout` seconds
-        passed; None is without a bound), ApplyError where it is committed but the callback raised,
-        SerializationError or MessageTooLargeError for a command that cannot be sent, ReentrancyError in a
-        callback of the state machine, which it would wait for. Raises StorageError where Raft has failed here,
-        SystemStoppedError once the node has shut down, and RuntimeError before the start and outside the node's
-        event loop: these five certainly appended nothing. Commands appended by one caller commit in call order.
+        Raises CommitUncertainError where it may yet be committed (leadership was lost, the node has shut down,
+        or `timeout` seconds passed; None is without a bound), and StorageError where Raft has failed here,
+        before or after it was appended. Raises ApplyError where it is committed but the callback raised. All
+        other errors mean that it certainly was not appended: SerializationError and MessageTooLargeError for a
+        command that cannot be sent, ReentrancyError in a callback of the state machine, which it would wait
+        for, SystemStoppedError once the node has shut down, RuntimeError before the start and outside the
+        node's event loop, TypeError and ValueError for a timeout that is no time. Commands appended by one
+        caller commit in call order.
         """
         seconds = checked_timeout(timeout)
         await self.require_running("append_command()")

@@ -163,7 +163,8 @@ class DistributedActorSystem(Exchange):
         """Starts the node and runs it until `shutdown()`.
 
         Raises OSError where it cannot listen, UnusableStoreError where its data directory cannot be used,
-        StorageError if the disk fails later, and RuntimeError if it was started before.
+        StorageError if the disk fails later, SystemStoppedError if it is shut down before it has started, and
+        RuntimeError if it was started before, or belongs to another event loop.
         """
         await self._start()
         self._ended = self.loop.create_future()

@@ -10,8 +10,8 @@ barrier is passed
   committed.
 
 Then nothing that was committed before the question lies above this server's commit index. There is one limit:
-a leader that was deposed and has not heard of it, for about two election timeouts (spec LEADER-4), does not know
-what its successor has committed.
+a leader that was deposed and has not heard of it, for about two election timeouts (spec LEADER-4), does not
+know what its successor has committed.
 """
 
 from __future__ import annotations

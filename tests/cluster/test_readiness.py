@@ -60,7 +60,7 @@ def restarted(directory: Path, number: int, *seeds: object) -> tuple[Distributed
 
 
 async def test_a_node_that_restarts_alone_is_not_ready_and_says_what_is_missing(tmp_path: Path) -> None:
-    """FORM-6, COMMIT-3: a snapshot says that the cluster has formed, and not that a leader is there."""
+    """[ACTOR-38], FORM-6: a snapshot says that the cluster has formed, and not that a leader is there."""
     await filled(tmp_path, 20)
     alone, cart = restarted(tmp_path, 1)
     async with alone:
@@ -81,7 +81,7 @@ async def test_a_node_that_restarts_alone_is_not_ready_and_says_what_is_missing(
 
 
 async def test_all_that_was_committed_is_applied_when_the_wait_ends(tmp_path: Path) -> None:
-    """COMMIT-3: on every node, the leader and the followers, after a restart of all."""
+    """[ACTOR-38], COMMIT-3: on every node, the leader and the followers, after a restart of all."""
     await filled(tmp_path, 300)
     async with contextlib.AsyncExitStack() as stack:
         nodes: list[DistributedActorSystem] = []
@@ -150,7 +150,7 @@ async def test_a_slow_callback_is_waited_for_and_the_timeout_counts(tmp_path: Pa
 
 
 async def test_what_was_on_its_way_before_the_call_is_not_enough() -> None:
-    """PEER-6, APPEND-5: a request that left before the call does not know what was committed meanwhile."""
+    """[ACTOR-38], PEER-6: a request that left before the call does not know what was committed meanwhile."""
     async with cluster(election_timeout=5.0) as nodes:
         machines = {each.node_id: Recorder(each) for each in nodes}
         leader = await append(nodes, "first")
@@ -184,7 +184,7 @@ async def test_each_node_has_what_was_appended_before_it_was_asked() -> None:
 
 
 async def test_a_leader_that_is_lost_while_one_waits_is_not_waited_for() -> None:
-    """ELECT-1: its successor is as good."""
+    """[ACTOR-38], ELECT-1: its successor is as good."""
     async with cluster() as nodes:
         machines = {each.node_id: Recorder(each) for each in nodes}
         leader = await append(nodes, "x")

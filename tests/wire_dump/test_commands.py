@@ -341,3 +341,11 @@ def test_without_the_library_and_without_pytest_it_runs() -> None:
         [sys.executable, "-c", code, TRACE], capture_output=True, text=True, check=False, timeout=30
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "1e300", "x", "0x10"])
+def test_what_is_no_time_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of `--since`, and of all that are read the same way."""
+    told = Told(capsys, TRACE, f"--since={text}")
+    assert told.status != 0
+    assert f"{text!r} is no number of seconds, 0 or more" in told.err

@@ -208,14 +208,21 @@ def _graph(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", dest="everything", action="store_true", help="draw every heartbeat and ping")
 
 
+SECONDS_MAX = 1e12
+"""Captures count from 1970, and some programs that write them do not know the time."""
+
+
 def _seconds(text: str) -> float:
     try:
-        return float(text.removesuffix("s"))
+        seconds = float(text.removesuffix("s"))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+        seconds = -1.0
+    if not 0 <= seconds <= SECONDS_MAX:  # as NaN is not
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no number of seconds, 0 or more")
+    return seconds
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or len(text) > 12:
+    if not (text.isascii() and text.isdigit()) or len(text) > 12:
         raise argparse.ArgumentTypeError(f"{text!r} is no count")
     return int(text)
