@@ -131,13 +131,66 @@ async def test_the_readme_s_cluster_counts(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out == "2\n"
 
 
-async def test_the_readme_s_log_commits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """`append_command` is True, and the callback has been called."""
-    state: dict[str, int] = {}
-    names = namespace(blocks(README)["log"][0], DistributedActorSystem=loopback)
-    await names["replicated"](state, str(tmp_path))
-    assert state == {"x": 42}
-    assert capsys.readouterr().out.startswith("committed")
+async def test_the_readme_s_log_commits_and_is_there_after_a_restart(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`append_command` is True, and the callback has been called; the next run finds what this one left."""
+    code, output = blocks(README)["log"]
+    names = namespace(code, DistributedActorSystem=loopback)
+    first, *rest = output.splitlines(keepends=True)
+    for found in ("{}", "{'x': 42}", "{'x': 42}"):
+        state: dict[str, int] = {}
+        await names["replicated"](state, str(tmp_path))
+        assert state == {"x": 42}
+        assert capsys.readouterr().out == "".join([first.replace("{}", found), *rest])
+
+
+class Together(DistributedActorSystem):
+    """One node of three that leave their blocks together, so that the first takes no majority away."""
+
+    def __init__(self, group: list[Together], **options: Any) -> None:
+        seeds = [str(group[0].listen)] if group else []
+        quick: dict[str, Any] = {"heartbeat_interval": 0.05, "election_timeout": 1.0}
+        super().__init__("127.0.0.1", 0, seeds, 3, **{**options, "node_id": f"node-{len(group) + 1}"}, **quick)
+        self.is_done = asyncio.Event()
+        self._group = group
+        group.append(self)
+
+    async def __aexit__(self, *error: Any) -> None:
+        self.is_done.set()
+        await asyncio.gather(*(each.is_done.wait() for each in self._group))
+        await super().__aexit__(*error)
+
+
+async def run_on_three(directory: Path) -> list[dict[str, int]]:
+    """Runs the README's program on three nodes at once; what each has for its state."""
+    group: list[Together] = []
+    names = namespace(
+        blocks(README)["log"][0],
+        DistributedActorSystem=lambda host, port, seeds, **options: Together(group, **options),
+    )
+    states: list[dict[str, int]] = [{} for _ in range(3)]
+    running: list[asyncio.Task[None]] = []
+    async with asyncio.timeout(20):
+        for number, state in enumerate(states):
+            program = names["replicated"](state, str(directory / f"node-{number}"))
+            running.append(asyncio.create_task(program))
+            while len(group) == number or not group[number].listen.port:
+                await asyncio.sleep(0.002)
+        await asyncio.gather(*running)
+    return states
+
+
+async def test_the_readme_s_log_is_that_of_three_nodes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The same program on each of them, all stopped and started again; one of them leads."""
+    await run_on_three(tmp_path)
+    assert capsys.readouterr().out.count("committed: on the disks of a majority") == 1
+    assert await run_on_three(tmp_path) == [{"x": 42}] * 3
+    out = capsys.readouterr().out
+    assert out.count("found {'x': 42}") == 3
+    assert out.count("committed: on the disks of a majority") == 1
 
 
 async def guide_actors() -> None:
