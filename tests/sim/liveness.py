@@ -34,6 +34,7 @@ def require_liveness(world: World) -> str:
     commands: list[Command] = []
     _until(world, patience, "commands commit", lambda: _serve(world, commands))
     _until(world, patience, "everybody catches up", lambda: _all_caught_up(world))
+    _until(world, patience, "barriers are passed", lambda: _all_passed(world))
     _require_quiet_leader(world)
     world.clients.require_outcomes()
     return "live"
@@ -108,6 +109,11 @@ def _all_caught_up(world: World) -> bool:
         if leader.machine.applied != leader.raft.log.last_index:
             return False
     return True
+
+
+def _all_passed(world: World) -> bool:
+    """Nobody waits any more at a server that hears a leader."""
+    return not any(process.readers for members in electable(world) for process in _followers(world, members))
 
 
 def _followers(world: World, members: Members) -> list[Process]:

@@ -39,6 +39,8 @@ class Connection:
     there_by: int = 0
     back_by: int = 0
     """When the last frame in that direction arrives: the next cannot be there earlier."""
+    sent: dict[int, int] = field(default_factory=dict[int, int])
+    """When each request left, by its seq."""
     held: list[tuple[bool, Message]] = field(default_factory=list["tuple[bool, Message]"])
     """Frames that wait for a partition to heal; True for those to the acceptor."""
 
@@ -247,6 +249,7 @@ class Network:
         peer = self._peers[process].get(to.node_id)
         connection = self._dialled.get((process, peer.process)) if peer is not None else None
         if connection is not None and connection.acceptor.server == to:
+            connection.sent.setdefault(message.seq, self.world.schedule.now)
             self._send(connection, True, message)
 
     def reply(self, connection: Connection, process: Process, message: Message) -> None:

@@ -327,4 +327,33 @@ PLANTED = (
         "[index for index in state.tickets if index > state.commit_index]",
         "list[int]()",
     ),
+    # ----------------------------------------------------------------------------------------------- barriers
+    Mutant(
+        "a barrier is passed without a commit in the term",
+        "ACTOR-38",
+        "barrier.py",
+        "committed is not None and committed >= term",
+        "committed is not None",
+    ),
+    Mutant(
+        "a barrier is passed by what left before it was set",
+        "ACTOR-38",
+        "barrier.py",
+        "barrier.told is None and via in barrier.vias",
+        "barrier.told is None",
+    ),
+    Mutant(
+        "a barrier is passed before its entries are here",
+        "ACTOR-38",
+        "barrier.py",
+        "state.commit_index >= index and ",
+        "",
+    ),
+    Mutant(
+        "a barrier is never passed by a leader",
+        "ACTOR-38",
+        "barrier.py",
+        "return would_pass(state)",
+        "return False",
+    ),
 )

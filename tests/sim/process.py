@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from casty.raft.messages import Message, Request
     from casty.raft.types import Configuration, Recovered, Write
     from tests.sim.host import Host
+    from tests.sim.readers import Reader
     from tests.sim.realm import Realm
     from tests.sim.world import World
 
@@ -55,6 +56,7 @@ class Process:
         self.discovered: list[frozenset[ServerId]] = [frozenset({self.server})]
         self.fresh_when_asked: dict[Request, set[frozenset[ServerId]]] = {}
         """Whom it had discovered when that request came (which may be more than once), if it was FRESH then."""
+        self.readers: list[Reader] = []
         self.realm: Realm | None = None
         self.trail = Trail()
         self.status: Status
@@ -81,6 +83,8 @@ class Process:
             return
         self.world.stepped += 1
         self._note(event)
+        if self.readers:
+            self.world.readers.hears(self, event)
         self.raft.step(event, self.clock())
         lag = self.world.plan.drain_lag
         if not lag:
@@ -159,6 +163,7 @@ class Process:
             world.clients.refused(self, ticket)
         for ticket in ready.lost:
             world.clients.lost(self, ticket)
+        world.readers.passed(self, ready.passed)
         for notice in ready.notices:
             world.notices.append((world.schedule.now, self, notice))
 

@@ -53,6 +53,7 @@ def test_the_seeds_meet_every_kind_of_fault() -> None:
     assert counts["snapshots restored"] > 0
     assert counts["lost disks"] > 0
     assert counts["outcome lost"] > 0
+    assert counts["barriers passed"] > 1000
 
 
 @pytest.mark.parametrize("seed", [1, 6, 23])

@@ -10,6 +10,7 @@ from tests.sim.clients import Clients
 from tests.sim.host import Host
 from tests.sim.nemesis import Nemesis
 from tests.sim.network import Network
+from tests.sim.readers import Readers
 from tests.sim.schedule import Schedule
 from tests.sim.tally import Tally
 from tests.sim.trace import Trace
@@ -40,6 +41,7 @@ class World:
         self.clients = Clients(Random(f"clients {plan.seed}"), self.tally)
         self.watch = Watch(self.clients, self.tally, coarse=plan.drain_lag > 0)
         self.network = Network(self)
+        self.readers = Readers(self, Random(f"readers {plan.seed}"))
         self.nemesis = Nemesis(self, Random(f"nemesis {plan.seed}"))
         self.notices: list[tuple[int, Process, Notice]] = []
         self.hosts: list[Host] = []
@@ -132,6 +134,7 @@ class World:
         for host in self.hosts:
             self.schedule.after(self.dice.randint(0, self.plan.late_starts), host.start)
         self.nemesis.start()
+        self.readers.start()
         self.schedule.after(self.plan.command_every, self._work)
 
     def _work(self) -> None:
@@ -156,7 +159,7 @@ class World:
 
     def heal(self) -> None:
         """All faults end for good, and no client is left."""
-        self._busy = self.nemesis.active = self.stalls_allowed = False
+        self._busy = self.nemesis.active = self.stalls_allowed = self.readers.active = False
         self.network.calm = True
         self._mend()
 
