@@ -65,6 +65,15 @@ def checked_flag(name: str, value: bool) -> bool:
     return given
 
 
+def checked_text(name: str, value: str) -> str:
+    """The text. Raises TypeError for anything but a str."""
+    given = cast("object", value)
+    if not isinstance(given, str):
+        msg = f"{name} must be a str, not {_shown(given)}"
+        raise TypeError(msg)
+    return given
+
+
 def checked_callable(name: str, value: object) -> None:
     """Raises TypeError for what cannot be called."""
     if not callable(value):

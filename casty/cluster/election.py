@@ -196,7 +196,8 @@ class ElectionMixin(ClusterNode):
             return f"it leads, but has not heard of a majority; {self._absent()}"
         known = f"leader {leader.node_id} is known"
         if index is not None:
-            return f"{known}; {self.machine.last_applied:,} of {index:,} entries are applied here"
+            text = f"{known}; {self.machine.last_applied:,} of {index:,} entries are applied here"
+            return f"{text}; a snapshot needs set_snapshot_callbacks()" if self.machine.lacks_restore else text
         if raft.commit_index < raft.leader_commit:
             return f"{known}; {raft.commit_index:,} of {raft.leader_commit:,} entries are committed here"
         return f"{known}, but has not said since the call how far it has committed"

@@ -84,6 +84,11 @@ class Machine:
         """Whether commands are applied, rather than kept until they can be."""
         return self._apply is not None
 
+    @property
+    def lacks_restore(self) -> bool:
+        """Whether what is to be applied next is a snapshot, and no callback restores it."""
+        return bool(self._work) and isinstance(self._work[0], Restored) and self._restore is None
+
     def set_apply_callback(self, callback: ApplyCallback) -> None:
         """Sets it once: two callbacks would each have a part of the commands. The same one again is no news."""
         self._set_once("set_apply_callback", (self._apply,), (callback,))

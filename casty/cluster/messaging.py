@@ -56,8 +56,8 @@ class MessagingMixin(ClusterNode):
         """Admits a dataclass or enum in messages from other nodes, and trusts its package (spec VALUE-2).
 
         With `name`, that is what it is called on the wire, so that it can move between modules. Types of
-        spawned actors' messages need no registration. Raises TypeError for other classes, ValueError for a
-        taken name.
+        spawned actors' messages need no registration. It may be called at any time. Raises TypeError for other
+        classes, ValueError for a taken name.
         """
         self.types.register(cls, name)
 
@@ -147,7 +147,7 @@ class MessagingMixin(ClusterNode):
             search.answered(link, Found(link.node_id, message.actor_class or "") if message.found else None)
 
     def ref(self, node_id: str, name: str) -> ActorRef[Any]:
-        """A ref to the actor of that name on that node, without asking whether there is one."""
+        """A ref to the actor of that name on that node, without asking whether there is one. At any time."""
         return self._ref(NodeId(node_id), name)
 
     def _ref(self, node_id: NodeId, address: str) -> ActorRef[Any]:

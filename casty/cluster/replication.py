@@ -41,12 +41,12 @@ class LogReplicationMixin(ClusterNode):
 
     @property
     def commit_index(self) -> int:
-        """The last log index this node knows to be committed."""
+        """The last log index this node knows to be committed; 0 before the start and after the end."""
         return self.raft.commit_index if self.raft is not None else 0
 
     @property
     def last_applied(self) -> int:
-        """The last log index whose command the apply callback has been given here."""
+        """The last log index whose command the apply callback has been given here; it stays after the end."""
         return self.machine.last_applied
 
     def set_apply_callback(self, callback: ApplyCallback) -> None:

@@ -7,12 +7,13 @@ import itertools
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_origin
+from typing import TYPE_CHECKING, Any, Self, cast, get_origin
 
 from casty.actor import ActorRef
-from casty.arguments import checked_count, checked_flag
+from casty.arguments import checked_count, checked_flag, checked_text
 from casty.cluster.address import Address, parse_address
 from casty.cluster.alarm import Alarm
 from casty.cluster.body import Body, to_the_end
@@ -43,7 +44,6 @@ from casty.wire.payload import ValueCodec
 from casty.wire.types import CommonTypes, TypeRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import TracebackType
 
     from casty.cluster.tls import TLS
@@ -101,15 +101,17 @@ class DistributedActorSystem(Exchange):
         # Refs outlive a process: its successor must not give the numbers of its actors to others.
         self._registry.uids = itertools.count(int.from_bytes(os.urandom(6)))
         checked_count("port", port, least=0, most=65535)
-        if isinstance(seeds, str):  # an iterable, too, of addresses of one letter
+        if isinstance(seeds, str) or not isinstance(
+            cast("object", seeds), Iterable
+        ):  # a str is one, of letters
             msg = f"seeds must be a collection of addresses, not {seeds!r}"
             raise TypeError(msg)
         if snapshot_every is not None:
             checked_count("snapshot_every", snapshot_every, least=1)
         if random_seed is not None:
             checked_count("random_seed", random_seed, least=None)
-        self.listen = Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", port)
-        self.known_as = checked_node_id(node_id) if node_id is not None else None
+        self.listen = Address(checked_text("host", host).removeprefix("[").removesuffix("]") or "0.0.0.0", port)
+        self.known_as = checked_node_id(checked_text("node_id", node_id)) if node_id is not None else None
         self.options = core_options(
             expected_cluster_size,
             heartbeat_interval=heartbeat_interval,
@@ -119,9 +121,11 @@ class DistributedActorSystem(Exchange):
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
         self.frame_bytes_max = max_frame_size
-        self._advertised = parse_address(advertise) if advertise is not None else None
-        self._seeds = [parse_address(seed) for seed in seeds]
-        self._cluster = checked_cluster_name(cluster)
+        self._advertised = (
+            parse_address(checked_text("advertise", advertise)) if advertise is not None else None
+        )
+        self._seeds = [parse_address(checked_text("a seed", seed)) for seed in seeds]
+        self._cluster = checked_cluster_name(checked_text("cluster", cluster))
         self._member = checked_flag("member", member)
         self._random_seed = random_seed
         self.types = TypeRegistry(trusted_modules)

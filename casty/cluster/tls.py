@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from casty.arguments import checked_flag
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,6 +27,10 @@ class TLS:
     ca: str | Path
     check_hostname: bool = False
     check_node_id: bool = False
+
+    def __post_init__(self) -> None:
+        checked_flag("check_hostname", self.check_hostname)
+        checked_flag("check_node_id", self.check_node_id)
 
     def server_context(self) -> ssl.SSLContext:
         """For accepting. Raises OSError or ssl.SSLError, naming the file, where one cannot be used."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from casty import ApplyError, StorageError, SystemStoppedError
+from casty import ApplyError, CommitUncertainError, StorageError, SystemStoppedError
 from casty.raft.types import NodeId
 from casty.wire import _protocol as p
 from tests.cluster.harness import (
@@ -208,6 +208,40 @@ async def test_a_leader_without_a_majority_is_not_ready_for_long() -> None:
         await until(lambda: not leader.is_leader)
         with pytest.raises(TimeoutError, match=r"no leader is known; of 2 members n1, n2 are connected|of 2"):
             await leader.wait_ready(0.01)
+
+
+async def test_a_snapshot_that_nothing_restores_is_named(tmp_path: Path) -> None:
+    """SNAP-6: nothing can be applied before it."""
+    async with cluster(1, each=durable(tmp_path)) as (alone,):
+        Cart(alone)
+        assert await alone.append_command({"key": "k", "value": 1})
+        assert await alone.create_snapshot()
+    again = node(size=1, persistence_dir=tmp_path / "n1")
+    again.set_apply_callback(lambda command: None)
+    async with again:
+        await until(lambda: again.is_leader and again.commit_index == 3)
+        with pytest.raises(TimeoutError) as raised:
+            await again.wait_ready(0.01)
+        text = "leader n1 is known; 0 of 3 entries are applied here; a snapshot needs set_snapshot_callbacks()"
+        assert str(raised.value) == f"this node is not ready within 0.01 s: {text}"
+        restored: list[bytes] = []
+        again.set_snapshot_callbacks(bytes, restored.append)
+        await again.wait_ready(BOUND)
+        assert restored == [b'{"k": 1}']
+
+
+async def test_a_callback_may_shut_its_node_down() -> None:
+    """[ACTOR-27]: the end does not wait for the callback that waits for it."""
+    alone = node(size=1, node_id="n1")
+
+    async def apply(command: object) -> None:
+        await alone.shutdown()
+
+    alone.set_apply_callback(apply)
+    async with alone:
+        await alone.wait_ready(BOUND)
+        with pytest.raises(CommitUncertainError):
+            await within(alone.append_command("x", timeout=None))
 
 
 async def test_without_a_callback_committed_is_enough_and_a_later_one_gets_it_all() -> None:
