@@ -11,8 +11,8 @@ SECONDS_MAX = 1e9
 def checked_seconds(name: str, value: float, *, least: float = 0.0, most: float = SECONDS_MAX) -> float:
     """The time: a finite number of seconds within these bounds, both included.
 
-    Raises TypeError for what is no number (True is none), and ValueError for NaN, infinity and what is out of
-    bounds.
+    Raises TypeError for what is no number (True does not count), and ValueError for NaN, infinity and what is
+    out of bounds.
     """
     given = cast("object", value)  # an annotation is no more than a promise
     if isinstance(given, bool) or not isinstance(given, (int, float)):
@@ -29,7 +29,7 @@ def checked_timeout(value: float, name: str = "timeout") -> float: ...
 @overload
 def checked_timeout(value: float | None, name: str = "timeout") -> float | None: ...
 def checked_timeout(value: float | None, name: str = "timeout") -> float | None:
-    """How long somebody waits: 0 seconds or more; None, without a bound. Raises as `checked_seconds` does."""
+    """The time that a caller waits: 0 seconds or more; None is no bound. Raises as `checked_seconds` does."""
     if value is None:
         return None
     try:
@@ -42,7 +42,7 @@ def checked_timeout(value: float | None, name: str = "timeout") -> float | None:
 def checked_count(name: str, value: int, *, least: int | None, most: int | None = None, unit: str = "") -> int:
     """The whole number, within its bounds.
 
-    Raises TypeError for what is no whole number (True and 2.0 are none), and ValueError for what is out of
+    Raises TypeError for what is no whole number (True and 2.0 do not count), and ValueError for what is out of
     bounds.
     """
     given = cast("object", value)

@@ -73,7 +73,7 @@ class LocalRef[M](ActorRef[M]):
         try:
             cell.ask((msg, ask))
         except ActorStoppedError:
-            await asyncio.sleep(0)  # who tries again and again must not keep the name from its next holder
+            await asyncio.sleep(0)  # a loop of retries must let others run
             raise
         if ask.done():
             registry.asks_until_pause -= 1

@@ -208,7 +208,7 @@ class Registry:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop of whoever calls; None where there is no loop, as in most threads."""
+    """The loop of the caller; None where there is no loop, as in most threads."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -29,11 +29,11 @@ class ActorSystem:
 
     `mailbox_size`: an actor with that many messages makes its senders wait. None, the default, sets no bound.
     `shutdown_timeout`: seconds that actors have for the messages they have, before they are cancelled; None
-    cancels nobody.
+    lets them finish.
     `copy_messages`: messages and replies are copied, as by a network, so that tests find what is shared.
     `on_dead_letter`: called with each `DeadLetter`.
 
-    Raises TypeError and ValueError for times and counts that are none. A system belongs to the event loop of
+    Raises TypeError and ValueError for wrong times, counts and flags. A system belongs to the event loop of
     its first use: any other loop, and any other thread, gets a RuntimeError.
     """
 
@@ -108,7 +108,7 @@ class ActorSystem:
         checked_timeout(timeout)
         ref = self._lookup_here(name, actor)
         if ref is None:
-            await asyncio.sleep(0)  # who tries again and again must not keep the loop from spawning it
+            await asyncio.sleep(0)  # a loop of retries must let others run
             raise ActorNotFoundError(f"there is no actor named {name!r}")
         return ref
 

@@ -106,7 +106,7 @@ class ElectionMixin(ClusterNode):
             msg = "wait_ready() needs a node that takes part in Raft (member=True)"
             raise RuntimeError(msg)
         if (verdict := self._verdict()) is not None:
-            await asyncio.sleep(0)  # who tries again and again must not keep the seeds from being put right
+            await asyncio.sleep(0)  # a loop of retries must let others run
             raise verdict
         if self.raft.would_pass:
             waiter.pass_barrier(self.raft.commit_index)
@@ -137,7 +137,7 @@ class ElectionMixin(ClusterNode):
         | InstallSnapshotRequest
         | InstallSnapshotResponse,
     ) -> None:
-        """Somebody leads, or believes to: those who wait want to know what it sends from now on."""
+        """A leader speaks on this connection: pings it for those who wait and have not done so yet."""
         if self.ready_waiters and isinstance(message, (AppendEntriesRequest, InstallSnapshotRequest)):
             for waiter in self.ready_waiters:
                 self._ping_for(waiter, link)

@@ -70,7 +70,7 @@ class Machine:
         self._wake: asyncio.Future[None] | None = None
         self._ended: CastyError | None = None
         self._waiting: list[tuple[Index, asyncio.Future[None]]] = []
-        """Who waits until everything up to an index is applied."""
+        """The callers that wait until everything up to an index is applied."""
         self._task: asyncio.Task[Any] | None = None
         """The one that runs the callbacks."""
         self._in_a_row = 0
@@ -122,7 +122,7 @@ class Machine:
     def applied(self, index: Index) -> asyncio.Future[None]:
         """Done when everything up to `index` is applied; at once where no callback is set to apply it.
 
-        Fails with what ends the machine. Whoever waits may cancel it.
+        Fails with what ends the machine. Each call has its own future, which the caller may cancel.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._ended is not None:

@@ -76,7 +76,7 @@ class MessagingMixin(ClusterNode):
 
         Where several have one, the smallest node id wins. Nodes that connect within `timeout` seconds are
         asked, too, and all are asked again now and then, for the actor may be about to be spawned; with None it
-        is looked for without a bound. Before the start of this node, nobody is asked. Raises
+        is looked for without a bound. Before the start of this node, no other is asked. Raises
         ActorNotFoundError, SystemStoppedError once the connections have ended, TypeError for an actor of
         another class than `actor`, TypeError or ValueError for a timeout that is no time, and RuntimeError
         outside the node's event loop.
@@ -93,7 +93,7 @@ class MessagingMixin(ClusterNode):
         if self.is_ending:
             raise SystemStoppedError(f"this node has shut down; nobody was asked for {name!r}")
         if not self.is_started:
-            await asyncio.sleep(0)  # who tries again and again must not keep the node from starting
+            await asyncio.sleep(0)  # a loop of retries must let others run
             raise ActorNotFoundError(f"there is no actor named {name!r} here, and this node has not started")
         done: asyncio.Future[Found] = self.loop.create_future()
         search = Search(name, done)
@@ -202,7 +202,7 @@ class MessagingMixin(ClusterNode):
             if self.is_ending:
                 raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
             why = "is not connected" if link is None else "reads too slowly"
-            await asyncio.sleep(0)  # who tries again and again must not keep the node from being reached
+            await asyncio.sleep(0)  # a loop of retries must let others run
             raise NodeUnreachableError(f"node {node_id} {why}; {address} was not asked")
         ask: RemoteAsk = self.loop.create_future()
         deadline = remaining = None

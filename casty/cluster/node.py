@@ -180,7 +180,7 @@ class ClusterNode(ActorSystem):
                 msg = f"{call} needs a started node: one in its `async with` block, or whose serve() has begun"
                 raise RuntimeError(msg)
         except Exception:
-            await asyncio.sleep(0)  # who tries again and again must not keep the loop from changing that
+            await asyncio.sleep(0)  # a loop of retries must let others run
             raise
 
     def post(self, event: Event) -> None:

@@ -72,7 +72,7 @@ class LogReplicationMixin(ClusterNode):
 
         False means that it certainly was not appended, and may be tried on another node, or here later: this
         node does not lead, has no part in Raft, is starting, or leads and has too much that is not committed.
-        Others run before False is returned, so a loop that tries again holds up nobody.
+        Others run before False is returned, so a loop that tries again holds up no other task.
 
         Raises CommitUncertainError where it may yet be committed (leadership was lost, the node has shut down,
         or `timeout` seconds passed; None is without a bound), and StorageError where Raft has failed here,

@@ -72,7 +72,7 @@ class DistributedActorSystem(Exchange):
     It may be spawned in before it is started, which binds it to the running event loop, as the start does; from
     any other loop, and any other thread, its calls raise RuntimeError. Properties may be read anywhere.
 
-    Raises TypeError and ValueError for what cannot be: an address, a node id, times and counts that are none,
+    Raises TypeError and ValueError for what cannot be: an address, a node id, wrong times and counts,
     or do not fit each other.
     """
 

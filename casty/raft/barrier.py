@@ -1,4 +1,4 @@
-"""When this server has everything that was committed at the moment somebody asked (paper §8).
+"""When this server has everything that was committed at the moment of a question (paper §8).
 
 A leader's log holds every committed entry, but a new leader does not know which those are: its commit index may
 lie behind until an entry of its own term is committed. A follower knows only what its leader tells it. So a
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Barrier:
-    """What one of those who wait is still to learn."""
+    """What one question still waits for."""
 
     vias: set[Hashable] = field(default_factory=set["Hashable"])
     """The connections on which requests are younger than the question."""
@@ -40,14 +40,14 @@ class Barrier:
 
 
 def set_barrier(state: State, ticket: Hashable, via: Hashable | None) -> None:
-    """Somebody waits, or another connection is known to bring what is younger than their question."""
+    """Opens a question, or names another connection on which requests are younger than it."""
     barrier = state.barriers.setdefault(ticket, Barrier())
     if via is not None:
         barrier.vias.add(via)
 
 
 def lift_barrier(state: State, ticket: Hashable) -> None:
-    """They no longer wait."""
+    """The question is withdrawn."""
     state.barriers.pop(ticket, None)
 
 
@@ -68,7 +68,7 @@ def pass_barriers(state: State) -> None:
 
 
 def would_pass(state: State) -> bool:
-    """Whether this server needs nobody to know what is committed: it leads, and has committed in its term."""
+    """Whether this server knows by itself what is committed: it leads, and has committed in its term."""
     return state.leadership is not None and _has_committed_since(state, state.leadership.term)
 
 

@@ -72,7 +72,7 @@ class SnapshotTaken(NamedTuple):
 
 
 class BarrierSet(NamedTuple):
-    """Somebody waits until this server has everything that was committed when they asked.
+    """The shell waits until this server has everything that is committed now.
 
     `ticket` comes back in `Ready.passed`. On a leader nothing else is needed. A follower must be told by its
     leader, in a request that left after the question: `via` is a connection on which all that comes from here
@@ -84,7 +84,7 @@ class BarrierSet(NamedTuple):
 
 
 class BarrierLifted(NamedTuple):
-    """They no longer wait."""
+    """The shell no longer waits."""
 
     ticket: Hashable
 

@@ -117,7 +117,7 @@ class State:
     tickets: dict[Index, object] = field(default_factory=dict[Index, object])
     """Of entries proposed here and not yet handed to the state machine."""
     barriers: dict[Hashable, Barrier] = field(default_factory=dict["Hashable", "Barrier"])
-    """Of those who wait for what was committed when they asked, by ticket."""
+    """The open questions for what was committed when they were asked, by ticket."""
 
     # Whom the connections know.
     discovered: frozenset[ServerId] = frozenset()
