@@ -225,7 +225,7 @@ def test_a_run_of_nothing_is_refused(patterns: list[str], layers: list[str], sai
         (["run", "E-01"], "no command: conformance run"),
         (["run", "E-99", "--", "true"], "'E-99' fits no case"),
         (["run", "E-01", "--layer", "disk", "--", "true"], "no case is left to play"),
-        (["run", "--workers", "0", "--", "true"], "'0' is no whole number from 1 on"),
+        (["run", "--workers", "0", "--", "true"], "'0' is no whole number from 1 to 100000"),
         (["run", "--repeat", "few", "--", "true"], "'few' is no whole number"),
         (["run", "--scale", "-1", "--", "true"], "'-1' is no number above 0"),
         (["run", "--fast", "--", "true"], "unrecognized arguments: --fast"),

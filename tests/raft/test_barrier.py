@@ -74,7 +74,7 @@ def test_a_follower_passes_at_the_commit_index_that_its_leader_tells_it_after_th
 
 
 def test_a_request_that_may_have_left_before_the_question_tells_nothing() -> None:
-    """One that was under way does not know what was committed meanwhile."""
+    """PEER-6: one that was under way does not know what was committed meanwhile."""
     n1 = member(1, 1)
     asks(n1)
     n1.hears(N2, append(1, prev=(2, 1), commit=2), via=OLD)
@@ -89,7 +89,7 @@ def test_a_request_that_may_have_left_before_the_question_tells_nothing() -> Non
 
 
 def test_a_leader_that_has_not_committed_in_its_term_does_not_know_what_is_committed() -> None:
-    """§8, Figure 8: its commit index may lie behind that of the leader before it."""
+    """LEADER-2, §8, Figure 8: its commit index may lie behind that of the leader before it."""
     n1 = member(1, 1, 1)
     asks(n1, via=NEW)
     n1.hears(N2, append(2, noop(2), prev=(3, 1), commit=1), via=NEW)
@@ -101,7 +101,7 @@ def test_a_leader_that_has_not_committed_in_its_term_does_not_know_what_is_commi
 
 
 def test_a_successor_does_as_well_as_the_leader_that_told() -> None:
-    """§5.4: it has all that was committed; once it has committed anything, that lies below."""
+    """COMMIT-1, §5.4: it has all that was committed; once it has committed anything, that lies below."""
     n1 = member(1, 1)
     asks(n1, via=NEW)
     n1.hears(N2, append(1, prev=(2, 1), commit=4), via=NEW)
@@ -112,7 +112,7 @@ def test_a_successor_does_as_well_as_the_leader_that_told() -> None:
 
 
 def test_a_follower_that_is_elected_passes_as_a_leader() -> None:
-    """And nobody else need say anything."""
+    """LEADER-2: no other server has to say anything."""
     n1 = member(1, 1)
     asks(n1)
     win(n1, campaign(n1, 3), 3)
@@ -123,7 +123,7 @@ def test_a_follower_that_is_elected_passes_as_a_leader() -> None:
 
 
 def test_a_leader_that_is_deposed_passes_nothing_by_itself() -> None:
-    """It must hear from its successor, as anybody else."""
+    """TERM-1: it must hear from its successor, as any other follower."""
     n1 = leader(1, 1)
     asks(n1)
     n1.hears(N2, append(3, noop(3), prev=(2, 1), commit=2), via=NEW)
@@ -146,7 +146,7 @@ def test_a_snapshot_counts_as_what_it_holds() -> None:
 
 
 def test_a_snapshot_of_an_earlier_term_is_not_enough() -> None:
-    """§8: it says nothing of the leader's own term."""
+    """LEADER-2, §8: it says nothing of the leader's own term."""
     n1 = member(1)
     asks(n1, via=NEW)
     n1.hears(N2, append(2, commit=0), via=NEW)
@@ -201,7 +201,7 @@ def test_what_is_not_the_leaders_word_tells_nothing(how: str) -> None:
 
 
 def test_who_no_longer_waits_is_told_nothing() -> None:
-    """And whoever asks in their place waits for a word of their own; tickets are passed once each."""
+    """APPEND-5: the next question waits for a request of its own; each ticket is passed once."""
     n1 = member(1, 1)
     asks(n1, "gone", via=NEW)
     n1.step(BarrierLifted("gone"))
