@@ -62,7 +62,7 @@ PLAIN: Final = {
 }
 """What stands in ASCII for the characters that our texts use."""
 _LOST: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF))
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def program[**P](main: Callable[P, int]) -> Callable[P, int]:
