@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
+from casty.cluster.skips import Skips, name_of
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
 from casty.hooks import text_of
 from casty.raft.events import Committed, Restored
@@ -41,7 +42,8 @@ class Machine:
 
     `decode` turns an entry's data into the command; `save` makes a snapshot of the state after an index durable
     and compacts the log; `fatal` ends Raft on this node, for a state that could not be restored or a command
-    that could not be read leaves nothing right to do.
+    that could not be read leaves nothing right to do. `skips` are entries that no member can read, and that all
+    members are told to leave out.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Machine:
         fatal: Callable[[StorageError], None],
         *,
         snapshot_every: int | None = None,
+        skips: Skips | None = None,
     ) -> None:
         self.last_applied = Index(0)
         self._decode = decode
         self._save = save
         self._fatal = fatal
         self._snapshot_every = snapshot_every
+        self._skips = skips or Skips()
         self._snapshot_index = Index(0)
         self._tried_index = Index(0)
         """Of the last attempt at a snapshot, whatever became of it."""
@@ -75,11 +79,6 @@ class Machine:
         self._yield_at = 0.0
 
     # ----------------------------------------------------------------------------------- what others call
-
-    @property
-    def has_callback(self) -> bool:
-        """Whether commands are applied, rather than kept until they can be."""
-        return self._apply is not None
 
     def set_apply_callback(self, callback: ApplyCallback) -> None:
         self._apply = callback
@@ -174,7 +173,9 @@ class Machine:
                     if self._ended is not None:
                         return
                     index = Index(first_index + place)
-                    if entry.kind is EntryKind.COMMAND:
+                    if self._is_skipped(index, entry, tickets.get(index)):
+                        logger.warning("entry %s is skipped, as skip_entries says", name_of(index, entry))
+                    elif entry.kind is EntryKind.COMMAND and self._ended is None:
                         await self._apply_one(index, entry, tickets.get(index))
                     if self._ended is None:
                         self.last_applied = index
@@ -191,12 +192,22 @@ class Machine:
         self._in_a_row = 0
         self._yield_at = asyncio.get_running_loop().time() + YIELD_SECONDS
 
+    def _is_skipped(self, index: Index, entry: Entry, ticket: object | None) -> bool:
+        try:
+            is_skipped = self._skips.skips(index, entry)
+        except ValueError as error:
+            self._fail(str(error))
+            return False
+        if is_skipped:
+            _fail(ticket, ApplyError(f"entry {index} is committed, but was skipped, as skip_entries says"))
+        return is_skipped
+
     async def _apply_one(self, index: Index, entry: Entry, ticket: object | None) -> None:
         assert self._apply is not None, "entries are applied only once there is a callback"
         try:
             command = self._decode(entry.data)
         except Exception as error:
-            self._fail(f"entry {index} cannot be decoded on this node: {error}", error)
+            self._fail(_unreadable(index, entry, error), error)
             return
         try:
             outcome = self._apply(command)
@@ -226,8 +237,11 @@ class Machine:
             self._fail(f"the snapshot that ends at {index} cannot be restored: {text_of(error, repr)}", error)
             return
         self.last_applied = self._snapshot_index = index
+        for name in self._skips.up_to(index):
+            text = "entry %s is not skipped here: the state is that of a snapshot that ends at %d"
+            logger.warning(text, name, index)
 
-    def _fail(self, why: str, cause: BaseException) -> None:
+    def _fail(self, why: str, cause: BaseException | None = None) -> None:
         """Nothing later may be applied to a state that is not what it should be."""
         failure = StorageError(why)
         failure.__cause__ = cause
@@ -286,6 +300,15 @@ class Machine:
     def _conclude(self, wanted: asyncio.Future[bool], outcome: bool | BaseException) -> None:
         self._wanted = None
         _settle(wanted, outcome)
+
+
+def _unreadable(index: Index, entry: Entry, error: Exception) -> str:
+    name = name_of(index, entry)
+    return (
+        f"entry {index} cannot be decoded on this node: {text_of(error)}. If a member can read it, this one "
+        f"lacks something: repair it. If no member can, give every member skip_entries=[{name!r}] "
+        f"(casty node: --skip-entry {name}) and start them again"
+    )
 
 
 def _as_bytes(data: object) -> bytes:

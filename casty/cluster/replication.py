@@ -76,8 +76,7 @@ class LogReplicationMixin(ClusterNode):
             await asyncio.sleep(0)  # who tries again and again must not keep the loop from finding a leader
             return False
         self.machine.refuse_callbacks("append_command()")
-        # Until there is a callback, nobody knows what commands it reads.
-        data = (self.commands if self.machine.has_callback else self.values).encode(command)
+        data = self.commands.encode(command)
         if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
             limit = self.frame_bytes_max - COMMAND_OVERHEAD
             raise MessageTooLargeError(f"the command has {len(data):,} bytes; the limit is {limit:,}")
