@@ -92,20 +92,25 @@ def _fields(value: Any) -> Iterator[object]:
 _NAN: Final = object()
 
 
-def _identity(key: Any) -> object:
-    kind: Any = type(key)
+def _content(key: object) -> Any:
+    """The key, for what its kind has told already."""
+    return key
+
+
+def _identity(key: object) -> object:
+    kind, content = type(key), _content(key)
     if kind in _ALIKE:
         return key
     if kind is float:
-        return key if key == key else _NAN
+        return key if content == content else _NAN
     if kind is Decimal:
-        return (kind, key.as_tuple()) if key.is_nan() else key
+        return (kind, content.as_tuple()) if content.is_nan() else key
     if kind is complex:
-        return key if key == key else (kind, _identity(key.real), _identity(key.imag))
+        return key if content == content else (kind, _identity(content.real), _identity(content.imag))
     if kind is tuple:
-        return tuple(map(_identity, key))
+        return tuple(map(_identity, content))
     if kind is frozenset:
-        return frozenset(map(_identity, key))
+        return frozenset(map(_identity, content))
     if dataclasses.is_dataclass(kind):
         return kind, tuple(map(_identity, _fields(key)))
     return key
@@ -115,8 +120,8 @@ def _identity(key: Any) -> object:
 # instead. A dataclass is hashed by its fields unless it says itself how.
 
 
-def _hash(key: Any) -> int:
-    kind: Any = type(key)
+def _hash(key: object) -> int:
+    kind = type(key)
     make = _HASHES.get(kind)
     if make is not None:
         return make(key)

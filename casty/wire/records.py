@@ -176,7 +176,8 @@ def _is_evident(cls: Any, keys: tuple[str, ...]) -> bool:
 
 
 def _is_computed(cls: type, key: str) -> bool:
-    kind: Any = type(inspect.getattr_static(cls, key, None))
+    found: object = inspect.getattr_static(cls, key, None)
+    kind = type(found)
     return hasattr(kind, "__get__") and kind is not MemberDescriptorType
 
 
