@@ -17,6 +17,7 @@ from casty.errors import (
 )
 from casty.kv import BadRequestError, KeyValue, checked
 from casty.raft.types import Index
+from casty.wire.words import shown
 
 if TYPE_CHECKING:
     from casty.cluster.system import DistributedActorSystem
@@ -166,7 +167,7 @@ class Introspection(Actor[dict[str, Any]]):
             case {"op": "snapshot"}:
                 ctx.reply({"ok": await self._system.create_snapshot()})
             case _:
-                error = f"$raft takes an op: status, log (from, to), digest or snapshot; not {msg!r:.80}"
+                error = f"$raft takes an op: status, log (from, to), digest or snapshot; not {shown(msg)}"
                 raise ValueError(error)
 
     def _log(self, first: int, last: int) -> list[list[Any]]:

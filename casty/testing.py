@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from casty.actor import Actor
+from casty.wire.words import text_of
 
 if TYPE_CHECKING:
     from casty.actor import Context
@@ -35,7 +36,7 @@ class Probe[M](Actor[M]):
         """
         msg, ctx = await self.next(timeout)
         if msg != expected:
-            raise AssertionError(f"expected {expected!r}, but {msg!r} came")
+            raise AssertionError(f"expected {text_of(expected, repr)}, but {text_of(msg, repr)} came")
         return ctx
 
     async def next(self, timeout: float = 1.0) -> tuple[M, Context[M]]:

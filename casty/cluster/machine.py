@@ -357,7 +357,7 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
 def _log_failure(snapshot: asyncio.Future[bool]) -> None:
     error = snapshot.exception() if not snapshot.cancelled() else None
     if error is not None and not isinstance(error, SystemStoppedError):
-        logger.error("no snapshot: %r", error)
+        logger.error("no snapshot: %s", text_of(error, repr))
 
 
 def _is_cancelled() -> bool:
