@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from casty.kv import Scalar
     from casty.raft.types import ServerId, Term
 
-CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls")
+CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum", "skip", "tls", "mtls")
 """What the node declares beyond the core."""
 
 
