@@ -1,7 +1,7 @@
 """How one class is taken apart for the wire and put together again, worked out once for each class.
 
 A message's sender may be of another version than its receiver, so fields may be unknown or missing there. A
-command is carried out by all members, and must be the same to all: its fields are those of the class (VALUE-9).
+command is carried out by all members, and is the same to all: its fields are those of the class (COMMIT-6).
 """
 
 from __future__ import annotations

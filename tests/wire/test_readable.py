@@ -1,4 +1,4 @@
-"""What can be sent is read by every receiver, as what it was; all else is refused (VALUE-8, VALUE-9)."""
+"""What can be sent is read by every receiver, as what it was; all else is refused (VALUE-8, COMMIT-6)."""
 
 from __future__ import annotations
 
@@ -495,7 +495,7 @@ def record(name: str, **fields: object) -> bytes:
 
 
 def test_an_unknown_field_in_a_command_is_refused_and_both_shapes_are_named() -> None:
-    """VALUE-9: else those who know it and those who do not would differ for good."""
+    """COMMIT-6: else those who know it and those who do not would differ for good."""
     shapes = (
         r"Versioned has the fields 'a', 'new' there, and 'a', 'b', 'c' on this node, which does not know 'new'"
     )
@@ -506,7 +506,7 @@ def test_an_unknown_field_in_a_command_is_refused_and_both_shapes_are_named() ->
 
 
 def test_a_missing_field_in_a_command_takes_a_default_that_is_one_constant() -> None:
-    """VALUE-9: the same on every member that knows the field, now and whenever the log is read again."""
+    """COMMIT-6: the same on every member that knows the field, now and whenever the log is read again."""
     assert command_codec().decode(record("Versioned", a=1)) == Versioned(1, 2, [])
     assert command_codec().decode(record("Stamped", a=1, at=5.0)) == Stamped(1, 5.0)
     with pytest.raises(
@@ -527,7 +527,7 @@ def test_messages_may_be_of_another_version() -> None:
 
 @pytest.mark.parametrize("moment", [dt.datetime(2024, 1, 1, tzinfo=BERLIN), dt.time(1, tzinfo=BERLIN)])
 def test_a_command_holds_no_zone_by_its_name(moment: object) -> None:
-    """VALUE-9: who has not that zone could not read it, who has an older table would read another time."""
+    """COMMIT-6: who has not that zone could not read it, who has an older table would read another time."""
     codec = command_codec()
     with pytest.raises(
         SerializationError, match=r"list\[0\]: .* is in the zone Europe/Berlin, which is what each"
