@@ -61,11 +61,8 @@ def _same[T](made: T, again: object, body: object) -> T:
 def _to_set[S: (set[Any], frozenset[Any])](kind: type[S]) -> Callable[[object], S]:
     def make(body: object) -> S:
         items = _array(body)
-        try:
-            check_keys(items)
-            made = kind(items)
-        except TypeError:
-            raise BodyError("its body has an element that can change") from None
+        check_keys(items)
+        made = kind(items)
         if len(made) != len(items):
             raise BodyError("its body has an element twice")
         return made

@@ -25,9 +25,12 @@ _ALIKE: Final = frozenset({str, bytes, int, bool, NoneType})
 
 
 def check_keys(keys: Collection[object]) -> None:
-    """Raises `ValueError` for keys that no map may have together; `TypeError` for one that can change."""
-    refuse_collisions(keys)
-    refuse_twins(keys)
+    """Raises `ValueError` for keys that no map may have together, and for one that can change."""
+    try:
+        refuse_collisions(keys)
+        refuse_twins(keys)
+    except TypeError:  # it has no hash
+        raise ValueError("one of its keys or elements can change, or holds what can") from None
 
 
 def refuse_collisions(keys: Collection[object]) -> None:
@@ -62,23 +65,22 @@ def _refuse_zones(keys: list[object]) -> None:
     zones = {
         part.tzinfo
         for key in keys
-        for part in _parts(key)
+        for part in parts_of(key)
         if isinstance(part, (datetime, time)) and part.tzinfo is not None
     }
     if len(zones) > 1 and any(isinstance(zone, ZoneInfo) for zone in zones):
         raise ValueError("its keys or elements are moments in several zones, which may be equal elsewhere")
 
 
-def _parts(key: Any) -> Iterator[object]:
-    """The key, or all that it is made of, at any depth."""
+def parts_of(key: Any) -> Iterator[object]:
+    """The key, and all that it is made of, at any depth."""
+    yield key
     if type(key) in (tuple, frozenset):
         for item in key:
-            yield from _parts(item)
+            yield from parts_of(item)
     elif dataclasses.is_dataclass(key):
         for item in _fields(key):
-            yield from _parts(item)
-    else:
-        yield key
+            yield from parts_of(item)
 
 
 def _fields(value: Any) -> Iterator[object]:

@@ -91,17 +91,21 @@ class ValueCodec:
         level = self._level or _Level(self._encoders, self._add_encoder)
         self._level = None
         try:
-            return self._try(level, whole, value)
+            level.in_doubt = False
+            data = level.pack(whole)
+            if type(value) not in PLAIN:
+                self._judge(level, value, data)
+            check_value(data)
+            return data
         except Exception as error:
             raise SerializationError(self._trouble(whole, error)) from error
         finally:
             self._level = level
 
-    def _try(self, level: _Level, whole: object, value: object) -> bytes:
-        level.in_doubt = False
-        data = level.pack(whole)
-        level.look_at((value,))
-        check_value(data)
+    def _judge(self, level: _Level, value: object, data: bytes) -> None:
+        """Raises where no receiver could read what was just packed, or would read something else."""
+        if type(value) not in self._encoders:
+            level.look_at((value,))
         if level.in_doubt:
             try:
                 decoded = self._trial.decode(data)
@@ -109,7 +113,13 @@ class ValueCodec:
                 raise SerializationError(f"no node could read it again: {error}") from error
             if level.pack(decoded) != data:
                 raise SerializationError("it would arrive as another value: what its class makes of it differs")
-        return data
+
+    def _attempt(self, part: object) -> None:
+        """Raises what is wrong with a part of a value."""
+        level = _Level(self._encoders, self._add_encoder)
+        data = level.pack(part)
+        self._judge(level, part, data)
+        check_value(data)
 
     # Each class has a function that makes its extension values, added when the first one comes.
 
@@ -125,8 +135,7 @@ class ValueCodec:
         return encode
 
     def _trouble(self, value: object, error: Exception) -> str:
-        level = _Level(self._encoders, self._add_encoder)
-        trouble = find_trouble(value, self._inside, lambda part: self._try(level, part, part))
+        trouble = find_trouble(value, self._inside, self._attempt)
         return trouble or f"{_type_name(type(value))} cannot be sent: {fault_of(error)[1]}"
 
     def _inside(self, value: object) -> Inside | None:

@@ -20,7 +20,7 @@ from casty.wire.keys import has_generated
 from casty.wire.words import clipped, shown, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 _BUILTINS = (str, bytes, bytearray, int, float, complex, list, tuple, dict, set, frozenset)
 _SAME_EACH_TIME: Final = frozenset({*_BUILTINS, bool})
@@ -102,12 +102,13 @@ class Record:
 class Choice:
     """An enum. A member travels as its value, flags combined or not."""
 
-    __slots__ = ("cls", "name")
+    __slots__ = ("_members", "cls", "name")
 
     def __init__(self, cls: EnumType, name: str) -> None:
         self.cls: Callable[[object], object] = cls
         self.name = name
         """What the class is called on the wire."""
+        self._members: Mapping[object, object] = cls._value2member_map_ if type(cls) is EnumType else {}
 
     def value_of(self, member: Any) -> object:
         value: object = member.value
@@ -116,7 +117,7 @@ class Choice:
     def is_evident(self, member: object) -> bool:
         """Whether it needs no trial that the member is found again by its value."""
         value = self.value_of(member)
-        return type(value) in (int, str) and self.cls(value) is member
+        return type(value) in (int, str) and self._members.get(value) is member
 
     def member(self, value: object) -> object:
         """The member with this value. Raises `SerializationError` where there is none."""

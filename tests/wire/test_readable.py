@@ -179,8 +179,8 @@ UNREADABLE: dict[str, tuple[Any, str]] = {
     ),
     "dataclasses of one hash": ({Key(n): n for n in same_hash(100)}, "share a hash"),
     "a clumsy hash": ({Clumsy(n): n for n in range(100)}, "share a hash"),
-    "a key that can change": ({Clumsy([1]): 1}, "a map has an array or a map for a key"),
-    "an element that can change": ({Clumsy([1])}, "an element that can change"),
+    "a key that can change": ({Clumsy([1]): 1}, "can change, or holds what can"),
+    "an element that can change": ({Clumsy([1])}, "can change, or holds what can"),
     "own __init__": (OwnInit(1), "unexpected keyword argument 'b'"),
     "__post_init__": (changed(Positive(1), a=-1), "Positive could not be made: ValueError: -1 is not positive"),
     "a constructor that exits": (changed(Exiting(0), a=3), "could not be made: SystemExit: 3"),
@@ -284,22 +284,15 @@ def test_what_is_evident_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     evident: list[Any] = [
         [Plain(a=1, b=Plain(a=2), c=[1, 2])],
         {"a": {1: 2.5, None: (), b"": [{}]}},
-        (Odd.WORD, Odd.ONE, {1, "a", 2.5}, frozenset({None})),
+        (Odd.WORD, Odd.ONE, {1, "a", 2.5}, frozenset({None}), {(1, dt.date(2024, 1, 1)): 3}),
         [dt.datetime(2024, 1, 1, tzinfo=BERLIN), Decimal(1), UUID(int=1), 1j, 2**70, Ref("n1", "a")],
     ]
     for value in evident:
         assert codec.decode(codec.encode(value)) == value
-    others: list[Any] = [{(1, 2): 3}, {Odd.WORD}, Odd.PAIR, Positive(1)]
+    others: list[Any] = [{(1, Key(2)): 3}, {Odd.WORD}, Odd.PAIR, Positive(1)]
     for value in others:
-        with pytest.raises(AssertionError, match="it was tried"):
-            _raw(codec, value)
-
-
-def _raw(codec: ValueCodec, value: object) -> bytes:
-    """As `encode`, without its search for what is wrong."""
-    level = codec._level
-    assert level is not None
-    return codec._try(level, value, value)
+        with pytest.raises(SerializationError, match="it was tried"):
+            codec.encode(value)
 
 
 def test_a_constructor_that_sends_spoils_nothing() -> None:
