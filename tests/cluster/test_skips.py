@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+import msgpack
 import pytest
 
 from casty import ApplyError, DistributedActorSystem, SerializationError, StorageError
 from casty.cluster.skips import Skips, name_of
 from casty.raft.events import Committed, Proposed
 from casty.raft.types import Entry, EntryKind, Index, Term
+from casty.wire._protocol import EXT_DATACLASS
+from casty.wire.types import wire_name
 from tests.cluster.harness import (
     BOUND,
     Recorder,
@@ -142,6 +145,23 @@ async def test_the_error_says_how_to_go_on_and_all_members_do(
     said = [record for record in caplog.records if "is skipped" in record.getMessage()]
     assert [record.levelno for record in said] == [logging.WARNING] * 3
     assert all(name in record.getMessage() for record in said)
+
+
+async def test_a_field_that_a_member_does_not_know_ends_raft_there_and_both_shapes_are_named() -> None:
+    """COMMIT-6: dropped in silence, it would make the states of old and new members differ for good."""
+    body = msgpack.packb([wire_name(Positive), {"a": 1, "note": "new"}])
+    data: bytes = msgpack.packb(msgpack.ExtType(EXT_DATACLASS, body))
+    applied: list[Any] = []
+
+    async def use(nodes: list[DistributedActorSystem]) -> None:
+        nodes[0].register_type(Positive)
+        await propose(nodes[0], data)
+        nodes[0].set_apply_callback(applied.append)
+
+    text = r"Positive has the fields 'a', 'note' there, and 'a' on this node, which does not know 'note'"
+    with pytest.raises(StorageError, match=text):
+        await until_it_ends(1, lambda number: {}, use)
+    assert applied == []
 
 
 async def test_a_member_that_is_not_told_stops_and_the_others_go_on(tmp_path: Path) -> None:
