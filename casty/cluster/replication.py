@@ -66,9 +66,9 @@ class LogReplicationMixin(ClusterNode):
         False means that it certainly was not appended: this node does not lead, or leads and has too much that
         is not committed. Raises CommitUncertainError where it may yet be committed (leadership was lost, or
         `timeout` seconds passed), ApplyError where it is committed but the callback raised, SerializationError
-        or MessageTooLargeError for a command that cannot be sent, ReentrancyError in a callback of the state
-        machine, which it would wait for, StorageError where Raft has failed here. Commands appended by one
-        caller commit in call order.
+        for a command that some member could not read, MessageTooLargeError for one that no frame can carry,
+        ReentrancyError in a callback of the state machine, which it would wait for, StorageError where Raft has
+        failed here. Commands appended by one caller commit in call order.
         """
         if self.failure.error is not None:
             raise self.failure.error

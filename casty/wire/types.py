@@ -122,7 +122,7 @@ class TypeRegistry:
                 f"{name} is local to a function, so no other node can find it; "
                 "define it in a module or register it by name"
             )
-        if (self._admitted.get(name) or _loaded(name)) is not cls:
+        if self._admitted.get(name) is not cls and _loaded(name) is not cls:
             raise SerializationError(f"{name} does not lead to {cls!r}; register it by a name of its own")
         return name
 
