@@ -147,19 +147,17 @@ class DistributedActorSystem(Exchange):
         self.dial_alarm = Alarm(self._dial_due)
         self.ask_alarm = Alarm(self._give_up_overdue)
         self.sweep_alarm = Alarm(self._sweep)
-        self.machine = Machine(
-            self.commands.decode,
-            self._save_snapshot,
-            self.failure.happen,
-            snapshot_every=snapshot_every,
-            skips=Skips(skip_entries),
-        )
+        self.machine = self._new_machine(snapshot_every, Skips(skip_entries))
         self.listener = None
         self.is_started = False
         self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
         self.switchboard = Switchboard(self.wire, self._frame_handlers())
         self.failure.listen(self._on_failure)
+
+    def _new_machine(self, snapshot_every: int | None, skips: Skips) -> Machine:
+        decode, save, fatal = self.commands.decode, self._save_snapshot, self.failure.happen
+        return Machine(decode, save, fatal, snapshot_every=snapshot_every, skips=skips)
 
     # ------------------------------------------------------------------------------------ starting, serving
 
