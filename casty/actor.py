@@ -127,7 +127,7 @@ class ActorRef[M](ABC):
         return self.address == other.address and self._home == other._home
 
     def __hash__(self) -> int:
-        return hash(self.address)
+        return hash((self.address, self._home))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """The ref itself, which is an address and never changes; `dataclasses.asdict` copies a message's."""

@@ -64,6 +64,12 @@ def _add_node(node: argparse.ArgumentParser) -> None:
     node.add_argument("--cluster", help="the cluster's name (casty)")
     node.add_argument("--snapshot-every", help="compact the log after so many entries (0: never by itself)")
     node.add_argument("--seed", help="a number for what the node draws at random, identities aside")
+    node.add_argument(
+        "--skip-entry",
+        action="append",
+        metavar="INDEX:TERM:CHECKSUM",
+        help="an entry of the log that no member can read, not to be applied; every member must be told it",
+    )
     node.add_argument("--tls-cert", metavar="FILE", help="its certificate, in PEM: it then speaks TLS only")
     node.add_argument("--tls-key", metavar="FILE", help="the key of that certificate")
     node.add_argument("--tls-ca", metavar="FILE", help="the authority that signs the certificates of all nodes")

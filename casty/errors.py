@@ -133,7 +133,10 @@ class CommitUncertainError(CastyError, TimeoutError):
 
 
 class ApplyError(CastyError):
-    """The command is committed, but the apply callback raised on it (see `__cause__`)."""
+    """The command is committed, but the apply callback raised on it (see `__cause__`).
+
+    Or nothing was called, for `skip_entries` names the entry.
+    """
 
 
 class StorageError(CastyError, OSError):

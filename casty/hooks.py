@@ -8,10 +8,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from casty.errors import ActorFailedError
+from casty.wire.words import text_of as text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from casty.actor import Actor, ActorRef
 
 logger = logging.getLogger(__name__)
@@ -67,11 +66,3 @@ def for_actor(exc: BaseException) -> Exception:
     wrapped = RuntimeError(f"{type(exc).__name__} left the actor's receive: {text_of(exc)}")
     wrapped.__cause__ = exc
     return wrapped
-
-
-def text_of(exc: BaseException, form: Callable[[object], str] = str) -> str:
-    """What somebody else's exception says of itself; it may fail even in that."""
-    try:
-        return form(exc)
-    except Exception as error:
-        return f"{type(exc).__name__}, whose text cannot be made ({type(error).__name__})"

@@ -11,6 +11,8 @@ from typing import Any, TypeGuard, cast
 
 import msgpack
 
+from casty.wire.words import shown
+
 type Scalar = bool | int | float | str | bytes | None
 
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -35,7 +37,7 @@ def checked(request: object) -> dict[str, Any]:
     fields = request
     op = fields.get("op")
     if not isinstance(op, str) or op not in _FIELDS:
-        msg = f"op must be one of {', '.join(_FIELDS)}, not {op!r:.80}"
+        msg = f"op must be one of {', '.join(_FIELDS)}, not {shown(op)}"
         raise BadRequestError(msg)
     missing = [name for name in _FIELDS[op] if name not in fields]
     if missing:
@@ -59,7 +61,7 @@ def _check_scalar(name: str, value: object) -> None:
         msg = f"{name} must be nil, bool, integer, float, str or bin, not {type(value).__name__}"
         raise BadRequestError(msg)
     if isinstance(value, int) and not _fits(value):
-        msg = f"{name} {value} does not fit 64 bits"
+        msg = f"{name} is {shown(value)}, which does not fit 64 bits"
         raise BadRequestError(msg)
     if isinstance(value, float) and isnan(value):  # whose bytes are not the same on every processor
         msg = f"{name} is NaN, which is no value here"
@@ -115,7 +117,7 @@ class KeyValue:
             case "delete":
                 return self._data.pop(key, _ABSENT) is not _ABSENT
             case op:
-                msg = f"unknown op {op!r}"
+                msg = f"unknown op {shown(op)}"
                 raise BadRequestError(msg)
 
     def snapshot(self) -> bytes:

@@ -92,6 +92,7 @@ def _system(settings: Settings) -> DistributedActorSystem:
         election_timeout=settings.election_ms / 1000,
         snapshot_every=settings.snapshot_every or None,
         random_seed=settings.seed,
+        skip_entries=settings.skip_entry,
         tls=_tls(settings),
     )
 

@@ -18,13 +18,14 @@ from casty.errors import (
 )
 from casty.kv import BadRequestError, KeyValue, checked
 from casty.raft.types import Index
+from casty.wire.words import shown
 
 if TYPE_CHECKING:
     from casty.cluster.system import DistributedActorSystem
     from casty.kv import Scalar
     from casty.raft.types import ServerId, Term
 
-CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls")
+CAPABILITIES = ("introspect", "snapshot", "prevote", "checkquorum", "skip", "tls", "mtls")
 """What the node declares beyond the core."""
 
 
@@ -167,7 +168,7 @@ class Introspection(Actor[dict[str, Any]]):
             case {"op": "snapshot"}:
                 ctx.reply({"ok": await self._system.create_snapshot()})
             case _:
-                error = f"$raft takes an op: status, log (from, to), digest or snapshot; not {msg!r:.80}"
+                error = f"$raft takes an op: status, log (from, to), digest or snapshot; not {shown(msg)}"
                 raise ValueError(error)
 
     def _log(self, first: int, last: int) -> list[list[Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from casty.cluster.address import parse_address
 from casty.cluster.naming import checked_cluster_name, checked_node_id
+from casty.cluster.skips import checked_name
 from casty.wire._protocol import MEMBERS_MAX
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Settings:
     cluster: str = "casty"
     snapshot_every: int = 0
     seed: int | None = None
+    skip_entry: list[str] = field(default_factory=list[str])
     caps: list[str] = field(default_factory=list[str])
     exit_on_eof: bool = False
     tls_cert: str | None = None
@@ -61,6 +63,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         cluster=given.text("cluster", checked_cluster_name) or defaults.cluster,
         snapshot_every=given.number("snapshot_every", 0, 1 << 62) or 0,
         seed=given.number("seed", -(1 << 63), 1 << 64),
+        skip_entry=given.items("skip_entry", checked_name),
         caps=given.items("caps"),
         exit_on_eof=given.flag("exit_on_eof"),
         tls_cert=given.text("tls_cert"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from casty.actor import Actor
 from casty.arguments import checked_timeout
+from casty.wire.words import text_of
 
 if TYPE_CHECKING:
     from casty.actor import Context
@@ -36,7 +37,7 @@ class Probe[M](Actor[M]):
         """
         msg, ctx = await self.next(timeout)
         if msg != expected:
-            raise AssertionError(f"expected {expected!r}, but {msg!r} came")
+            raise AssertionError(f"expected {text_of(expected, repr)}, but {text_of(msg, repr)} came")
         return ctx
 
     async def next(self, timeout: float | None = 1.0) -> tuple[M, Context[M]]:

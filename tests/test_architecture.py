@@ -26,6 +26,7 @@ ROWS = (
     {"mailbox", "actor", "bag", "family", "hooks", "dead_letters", "message_types", "context", "cell", "ref"},
     {"registry"},
     {"system", "testing"},
+    {"cluster.skips"},
     {
         "cluster.address",
         "cluster.alarm",
@@ -85,6 +86,7 @@ PURE = (
     "cluster.naming",
     "cluster.refusals",
     "cluster.sizes",
+    "cluster.skips",
     "kv",
 )
 IMPURE = {"asyncio", "socket", "time", "os", "threading", "uuid", "logging", "pathlib", "subprocess"}

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,9 @@ import pytest
 
 import casty
 from casty import ActorSystem, DistributedActorSystem
+from casty.cluster.skips import name_of
+from casty.raft.events import Proposed
+from casty.raft.types import Index
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -244,6 +248,25 @@ async def guide_snapshot() -> None:
         assert await names["compact"](system, state) is True
 
 
+async def guide_skip() -> None:
+    names = namespace(blocks(GUIDE)["skip"][0], DistributedActorSystem=loopback)
+    applied: list[Any] = []
+    with tempfile.TemporaryDirectory() as directory:
+        async with loopback("", 0, [], persistence_dir=directory) as system:
+            await system.wait_ready()
+            outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            system.post(Proposed(outcome, b"\xc1"))
+            assert await outcome
+            assert system.raft is not None
+            index = Index(system.commit_index)
+            entry = name_of(index, system.raft.log.entry(index))
+        async with names["without_one_entry"]([], directory, entry) as system:
+            await system.wait_ready()
+            system.set_apply_callback(applied.append)
+            assert await system.append_command("on", timeout=None)
+    assert applied == ["on"]
+
+
 async def guide_tls() -> None:
     names = namespace(blocks(GUIDE)["tls"][0])
     system = names["secured"]("127.0.0.1", [])
@@ -258,6 +281,7 @@ GUIDE_TESTS: dict[str, Callable[[], Awaitable[None]]] = {
     "register": guide_register,
     "log": guide_log,
     "snapshot": guide_snapshot,
+    "skip": guide_skip,
     "tls": guide_tls,
 }
 

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.arguments import checked_callable
+from casty.cluster.skips import Skips, name_of
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
 from casty.hooks import text_of
 from casty.raft.events import Committed, Restored
@@ -42,7 +43,8 @@ class Machine:
 
     `decode` turns an entry's data into the command; `save` makes a snapshot of the state after an index durable
     and compacts the log; `fatal` ends Raft on this node, for a state that could not be restored or a command
-    that could not be read leaves nothing right to do.
+    that could not be read leaves nothing right to do. `skips` are entries that no member can read, and that all
+    members are told to leave out.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Machine:
         fatal: Callable[[StorageError], None],
         *,
         snapshot_every: int | None = None,
+        skips: Skips | None = None,
     ) -> None:
         self.last_applied = Index(0)
         self._decode = decode
         self._save = save
         self._fatal = fatal
         self._snapshot_every = snapshot_every
+        self._skips = skips or Skips()
         self._snapshot_index = Index(0)
         self._tried_index = Index(0)
         """Of the last attempt at a snapshot, whatever became of it."""
@@ -220,7 +224,9 @@ class Machine:
                     if self._ended is not None:
                         return
                     index = Index(first_index + place)
-                    if entry.kind is EntryKind.COMMAND:
+                    if self._is_skipped(index, entry, tickets.get(index)):
+                        logger.warning("entry %s is skipped, as skip_entries says", name_of(index, entry))
+                    elif entry.kind is EntryKind.COMMAND and self._ended is None:
                         await self._apply_one(index, entry, tickets.get(index))
                     if self._ended is None:
                         self._note_applied(index)
@@ -237,12 +243,22 @@ class Machine:
         self._in_a_row = 0
         self._yield_at = asyncio.get_running_loop().time() + YIELD_SECONDS
 
+    def _is_skipped(self, index: Index, entry: Entry, ticket: object | None) -> bool:
+        try:
+            is_skipped = self._skips.skips(index, entry)
+        except ValueError as error:
+            self._fail(str(error))
+            return False
+        if is_skipped:
+            _fail(ticket, ApplyError(f"entry {index} is committed, but was skipped, as skip_entries says"))
+        return is_skipped
+
     async def _apply_one(self, index: Index, entry: Entry, ticket: object | None) -> None:
         assert self._apply is not None, "entries are applied only once there is a callback"
         try:
             command = self._decode(entry.data)
         except Exception as error:
-            self._fail(f"entry {index} cannot be decoded on this node: {error}", error)
+            self._fail(_unreadable(index, entry, error), error)
             return
         try:
             outcome = self._apply(command)
@@ -273,8 +289,11 @@ class Machine:
             return
         self._snapshot_index = index
         self._note_applied(index)
+        for name in self._skips.up_to(index):
+            text = "entry %s is not skipped here: the state is that of a snapshot that ends at %d"
+            logger.warning(text, name, index)
 
-    def _fail(self, why: str, cause: BaseException) -> None:
+    def _fail(self, why: str, cause: BaseException | None = None) -> None:
         """Nothing later may be applied to a state that is not what it should be."""
         failure = StorageError(why)
         failure.__cause__ = cause
@@ -339,6 +358,15 @@ def _named(callbacks: tuple[object, ...]) -> str:
     return " and ".join(f"{callback!r:.100}" for callback in callbacks)
 
 
+def _unreadable(index: Index, entry: Entry, error: Exception) -> str:
+    name = name_of(index, entry)
+    return (
+        f"entry {index} cannot be decoded on this node: {text_of(error)}. If a member can read it, this one "
+        f"lacks something: repair it. If no member can, give every member skip_entries=[{name!r}] "
+        f"(casty node: --skip-entry {name}) and start them again"
+    )
+
+
 def _as_bytes(data: object) -> bytes:
     if isinstance(data, bytes):
         return data
@@ -385,7 +413,7 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
 def _log_failure(snapshot: asyncio.Future[bool]) -> None:
     error = snapshot.exception() if not snapshot.cancelled() else None
     if error is not None and not isinstance(error, SystemStoppedError):
-        logger.error("no snapshot: %r", error)
+        logger.error("no snapshot: %s", text_of(error, repr))
 
 
 def _is_cancelled() -> bool:

@@ -16,6 +16,7 @@ from casty.cluster.link import LINGER_SECONDS, Link
 from casty.errors import StorageError, SystemStoppedError
 from casty.raft.types import ServerId
 from casty.system import ActorSystem
+from casty.wire.words import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Failure:
         if isinstance(error, StorageError):
             self.happen(error)
             return
-        failure = StorageError(f"{what} has failed on this node: {error!r}")
+        failure = StorageError(f"{what} has failed on this node: {text_of(error, repr)}")
         failure.__cause__ = error
         self.happen(failure)
 

@@ -77,8 +77,8 @@ class LogReplicationMixin(ClusterNode):
         Raises CommitUncertainError where it may yet be committed (leadership was lost, the node has shut down,
         or `timeout` seconds passed; None is without a bound), and StorageError where Raft has failed here,
         before or after it was appended. Raises ApplyError where it is committed but the callback raised. All
-        other errors mean that it certainly was not appended: SerializationError and MessageTooLargeError for a
-        command that cannot be sent, ReentrancyError in a callback of the state machine, which it would wait
+        other errors mean that it certainly was not appended: SerializationError for a command that
+        some member could not read, MessageTooLargeError for one that no frame can carry, ReentrancyError in a callback of the state machine, which it would wait
         for, SystemStoppedError once the node has shut down, RuntimeError before the start and outside the
         node's event loop, TypeError and ValueError for a timeout that is no time. Commands appended by one
         caller commit in call order.
@@ -89,8 +89,7 @@ class LogReplicationMixin(ClusterNode):
             await asyncio.sleep(0)  # who tries again and again must not keep the loop from finding a leader
             return False
         self.machine.refuse_callbacks("append_command()")
-        # Until there is a callback, nobody knows what commands it reads.
-        data = (self.commands if self.machine.has_callback else self.values).encode(command)
+        data = self.commands.encode(command)
         if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
             limit = self.frame_bytes_max - COMMAND_OVERHEAD
             raise MessageTooLargeError(f"the command has {len(data):,} bytes; the limit is {limit:,}")

@@ -30,6 +30,7 @@ from casty.cluster.node import Failure, Links
 from casty.cluster.peer import HELLO_SECONDS
 from casty.cluster.refusals import Refusals
 from casty.cluster.sizes import core_options
+from casty.cluster.skips import Skips
 from casty.cluster.storeroom import LEAVE_SECONDS, leave_store, open_store
 from casty.cluster.switchboard import Switchboard
 from casty.cluster.turn import Turn, millis
@@ -66,8 +67,10 @@ class DistributedActorSystem(Exchange):
     `tls` demands certificates of both sides. `trusted_modules` says which packages' dataclasses messages may
     hold: None, those of the types this node registered, spawned with or sent; a tuple, exactly these. Times are
     seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks.
-    `random_seed` makes election timeouts and waits between attempts repeatable; identities never are. Other
-    keywords are those of `ActorSystem`.
+    `random_seed` makes election timeouts and waits between attempts repeatable; identities never are.
+    `skip_entries` names entries of the log that no member can read, as the StorageError of each names them
+    (`"4711:3:9a0b1c2d"`): they are not applied. Every member must be told the same. Other keywords are those of
+    `ActorSystem`.
 
     It may be spawned in before it is started, which binds it to the running event loop, as the start does; from
     any other loop, and any other thread, its calls raise RuntimeError. Properties may be read anywhere.
@@ -95,6 +98,7 @@ class DistributedActorSystem(Exchange):
         election_timeout: float = 1.0,
         snapshot_every: int | None = None,
         random_seed: int | None = None,
+        skip_entries: Iterable[str] = (),
         **local_options: Any,
     ) -> None:
         super().__init__(**local_options)
@@ -130,7 +134,9 @@ class DistributedActorSystem(Exchange):
         self._random_seed = random_seed
         self.types = TypeRegistry(trusted_modules)
         self.values = ValueCodec(self.types, ref_parts=_ref_parts, make_ref=self._make_ref)
-        self.commands = ValueCodec(CommonTypes(self.types), ref_parts=_ref_parts, make_ref=self._make_ref)
+        self.commands = ValueCodec(
+            CommonTypes(self.types), ref_parts=_ref_parts, make_ref=self._make_ref, replicated=True
+        )
         self.wire = MessageCodec(self.values, max_frame_size)
         self.links = Links()
         self.asks = Calls()
@@ -150,9 +156,7 @@ class DistributedActorSystem(Exchange):
         self.dial_alarm = Alarm(self._dial_due)
         self.ask_alarm = Alarm(self._give_up_overdue)
         self.sweep_alarm = Alarm(self._sweep)
-        self.machine = Machine(
-            self.values.decode, self._save_snapshot, self.failure.happen, snapshot_every=snapshot_every
-        )
+        self.machine = self._new_machine(snapshot_every, Skips(skip_entries))
         self.listener = None
         self.is_started = False
         self.start_over = asyncio.Event()
@@ -160,6 +164,10 @@ class DistributedActorSystem(Exchange):
         self._ended: asyncio.Future[None] | None = None
         self.switchboard = Switchboard(self.wire, self._frame_handlers())
         self.failure.listen(self._on_failure)
+
+    def _new_machine(self, snapshot_every: int | None, skips: Skips) -> Machine:
+        decode, save, fatal = self.commands.decode, self._save_snapshot, self.failure.happen
+        return Machine(decode, save, fatal, snapshot_every=snapshot_every, skips=skips)
 
     # ------------------------------------------------------------------------------------ starting, serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from casty.wire._protocol import DEPTH_MAX
-from casty.wire.words import shown
+from casty.wire.words import shown, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ class Inside(NamedTuple):
 def find_trouble(
     value: object, inside: Callable[[object], Inside | None], encode: Callable[[object], object]
 ) -> str | None:
-    """The path to the first part that cannot be encoded, with the reason; None where every part by itself can.
+    """The path to the innermost part that cannot be encoded, with the reason; None where all of them can.
 
     `inside` says what a value is made of, None for one without parts; it or `encode` raises the reason.
     """
@@ -44,6 +44,10 @@ def find_trouble(
         for step, part in found.parts:
             if trouble := search(part, path + step, depth + found.levels):
                 return trouble
+        try:
+            encode(value)  # each part can be sent by itself, but perhaps not together
+        except Exception as error:
+            return _sentence(path, _reason(error))
         return None
 
     root = type(value).__name__
@@ -54,7 +58,7 @@ def find_trouble(
 def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeEncodeError):
         return f"the str {shown(error.object)} is no text: half a surrogate pair at {error.start}"
-    return str(error)
+    return text_of(error)
 
 
 def _sentence(path: str, text: str) -> str:

@@ -1,22 +1,24 @@
 """Extension values for what Python has and msgpack has not, but for dataclasses, enums and refs (VALUE-1).
 
 For each kind, one function says what goes into the body, and one makes the value of it again. The second takes
-no other body than the first would write, so that equal values are equal bytes.
+no other body than the first would write, so that equal values are equal bytes, in every process. The bodies of
+tuples and sets the codec makes; a set's elements go in the order of their bytes, and come in any.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from casty.wire import _protocol as p
-from casty.wire.packing import is_array, refuse_collisions, refuse_twins
-from casty.wire.words import shown
+from casty.wire.keys import check_keys
+from casty.wire.packing import is_array
+from casty.wire.words import clipped, shown, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,12 +61,8 @@ def _same[T](made: T, again: object, body: object) -> T:
 def _to_set[S: (set[Any], frozenset[Any])](kind: type[S]) -> Callable[[object], S]:
     def make(body: object) -> S:
         items = _array(body)
-        try:
-            refuse_collisions(items)
-            refuse_twins(items)
-            made = kind(items)
-        except TypeError:
-            raise BodyError("its body has an element that can change") from None
+        check_keys(items)
+        made = kind(items)
         if len(made) != len(items):
             raise BodyError("its body has an element twice")
         return made
@@ -79,9 +77,12 @@ def _moment_body(value: datetime | time) -> list[object]:
     zone = value.tzinfo
     key: str | None = None
     if type(zone) is ZoneInfo and (key := _key(zone)) is not None:
+        _zone(key)
         value = value.replace(tzinfo=None)
     elif zone is not None and type(zone) is not timezone:
-        raise BodyError(f"its zone {zone!r} is no fixed offset and no ZoneInfo with a key")
+        raise BodyError(
+            f"its zone {clipped(text_of(zone, repr))} is no fixed offset and no ZoneInfo with a key"
+        )
     return [value.isoformat(timespec="microseconds"), value.fold, key]
 
 
@@ -112,7 +113,10 @@ def _zone(key: str) -> ZoneInfo:
     """The zone of that name. A key from the network must not reach for files elsewhere."""
     if len(key) > p.NAME_BYTES_MAX or not _ZONE_KEY.fullmatch(key):
         raise BodyError(f"{shown(key)} is no name of a time zone")
-    return ZoneInfo(key)
+    try:
+        return ZoneInfo(key)
+    except (LookupError, OSError, ValueError):  # the last two of directories, and of files that are none
+        raise BodyError(f"the time zone {shown(key)} is not known on this node") from None
 
 
 def _to_date(body: object) -> date:
@@ -132,9 +136,19 @@ def _to_timedelta(body: object) -> timedelta:
 # Numbers.
 
 
+_DECIMALS: Final = Context(
+    prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, capitals=1, clamp=0, traps=[InvalidOperation]
+)
+"""Says how decimals are read and written, whatever context the calling thread has set."""
+
+
+def _decimal_body(value: Decimal) -> str:
+    return _DECIMALS.to_sci_string(value)
+
+
 def _to_decimal(body: object) -> Decimal:
-    made = Decimal(_text(body))
-    return _same(made, str(made), body)
+    made = Decimal(_text(body), _DECIMALS)
+    return _same(made, _decimal_body(made), body)
 
 
 def _bigint_body(value: int) -> bytes:
@@ -155,14 +169,11 @@ def _to_complex(body: object) -> complex:
 
 BODIES: Final[Mapping[type, tuple[int, Callable[[Any], Any]]]] = MappingProxyType(
     {
-        tuple: (p.EXT_TUPLE, list),
-        set: (p.EXT_SET, list),
-        frozenset: (p.EXT_FROZENSET, list),
         datetime: (p.EXT_DATETIME, _moment_body),
         date: (p.EXT_DATE, date.isoformat),
         time: (p.EXT_TIME, _moment_body),
         timedelta: (p.EXT_TIMEDELTA, _timedelta_body),
-        Decimal: (p.EXT_DECIMAL, str),
+        Decimal: (p.EXT_DECIMAL, _decimal_body),
         UUID: (p.EXT_UUID, lambda value: value.bytes),
         int: (p.EXT_BIGINT, _bigint_body),  # asked for only where msgpack's formats end
         complex: (p.EXT_COMPLEX, lambda value: [value.real, value.imag]),

@@ -294,7 +294,7 @@ class MessageCodec:
     def _encode_around(self, fields: dict[str, object], value: object) -> bytes:
         """The payload whose fields hold a user's value."""
         try:
-            return self._values.encode(fields)
+            return self._values.encode_around(fields, value)
         except SerializationError:
             self._values.encode(value)  # names the path within the value alone
             raise

@@ -6,7 +6,6 @@ What it leaves to us is here and in `nesting`.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from msgpack import ExtType, Packer, Unpacker, packb, unpackb
@@ -17,10 +16,11 @@ from msgpack.exceptions import (  # type: ignore[import-untyped]
     StackError,
 )
 
-from casty.wire.words import clipped
+from casty.wire.keys import check_keys
+from casty.wire.words import clipped, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
 
 type Extension = Any
 """An extension value that no hook has looked at: a tuple of code and body, made by `extension`."""
@@ -30,7 +30,6 @@ _SKIM_BYTES_MIN: Final = 1024
 
 _LARGE_BYTES_MIN: Final = 16 * 1024
 """Maps in smaller payloads are made in milliseconds, even if every key has the same hash."""
-_SAME_HASH_MAX: Final = 64
 
 
 def pack(value: object) -> bytes:
@@ -43,6 +42,12 @@ def new_packer(default: Callable[[Any], Extension]) -> Callable[[object], bytes]
     """A `pack` that asks `default` about everything but exact msgpack types. It must not be entered twice."""
     packing: Callable[[object], bytes] = Packer(default=default, strict_types=True).pack
     return packing
+
+
+def array_of_packed(items: list[bytes]) -> bytes:
+    """The msgpack of an array whose elements are packed already."""
+    head: bytes = Packer().pack_array_header(len(items))
+    return head + b"".join(items)
 
 
 def extension(code: int, body: bytes) -> Extension:
@@ -79,31 +84,8 @@ def unpack_with_care(data: bytes, extension_hook: Callable[[int, bytes], object]
     return unpackb(data, ext_hook=extension_hook, object_pairs_hook=_map_of, strict_map_key=False)
 
 
-def refuse_collisions(keys: Collection[object]) -> None:
-    """Raises `ValueError` if more of the keys share a hash than chance explains.
-
-    The hashes of numbers, and of what is made of them, are no secret, so a peer can choose a million keys that
-    each are compared with all others.
-    """
-    if len(keys) > _SAME_HASH_MAX and max(Counter(map(hash, keys)).values()) > _SAME_HASH_MAX:
-        raise ValueError(f"more than {_SAME_HASH_MAX} of its {len(keys):,} keys or elements share a hash")
-
-
-def refuse_twins(keys: Collection[object]) -> None:
-    """Raises `ValueError` if two keys or elements are equal, as 1, 1.0 and true are, or both NaN (VALUE-6).
-
-    Strs and bins are equal only to their like, of which a map keeps one (PAYLOAD-5).
-    """
-    others = [key for key in keys if type(key) is not str and type(key) is not bytes]
-    nans = sum(type(key) is float and key != key for key in others)
-    if nans > 1 or len(set(others)) != len(others):
-        raise ValueError(f"two of its {len(keys):,} keys or elements are equal")
-
-
 def _map_of(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    keys = [key for key, _ in pairs]
-    refuse_collisions(keys)
-    refuse_twins(keys)
+    check_keys([key for key, _ in pairs])
     return dict(pairs)
 
 
@@ -162,7 +144,7 @@ def is_map(value: object) -> TypeGuard[dict[Any, Any]]:
 
 def fault_of(error: Exception) -> tuple[str, str]:
     """The rule that bytes break for which `unpack` raised `error`, and how, as the end of a sentence."""
-    text = str(error)
+    text = text_of(error)
     match error:
         case ExtraData():
             return "FRAME-5", "bytes follow the value"

@@ -6,38 +6,32 @@ whose body another packer has packed meanwhile, since the first one is still at 
 
 from __future__ import annotations
 
+from datetime import datetime, time
 from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
 from casty.errors import SerializationError
 from casty.wire import _protocol as p
 from casty.wire.diagnosis import Inside, find_trouble
-from casty.wire.extensions import BODIES, MAKERS, BodyError, array_of
+from casty.wire.evidence import PLAIN, are_doubtful_keys, is_doubtful
+from casty.wire.extensions import BODIES
 from casty.wire.nesting import NestingError, check_value
-from casty.wire.packing import (
-    OddKeyError,
-    extension,
-    fault_of,
-    is_array,
-    is_map,
-    new_packer,
-    unpack,
-    unpack_with_care,
-)
+from casty.wire.packing import array_of_packed, extension, fault_of, new_packer
+from casty.wire.reader import ValueReader, checked_ref
 from casty.wire.records import Choice, Record, is_sendable_class
-from casty.wire.schema import is_node_id
 from casty.wire.types import TypeRegistry
 from casty.wire.words import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from casty.wire.packing import Extension
 
 type Pack = Callable[[object], bytes]
-type Encode = Callable[[Any, Pack], Extension]
-"""Makes the extension value of one kind of value; what belongs into its body, the packer handed in packs."""
+type Encode = Callable[[Any, _Level], Extension]
+"""Makes the extension value of one kind of value; the level packs its body, and looks at what is in it."""
 type RefParts = tuple[str, str]
 """A ref on the wire: the node it is at home on, and its address there."""
 
@@ -47,12 +41,15 @@ class Types(Protocol):
 
     def plan(self, cls: type, /) -> Record | Choice: ...
     def plan_named(self, name: str, /) -> Record | Choice: ...
+    def plan_sent(self, name: str, /) -> Record | Choice: ...
 
 
 class ValueCodec:
     """Encodes and decodes the values of one actor system, on one thread at a time.
 
     `ref_parts` gives the parts of a value that is a ref, None for any other; `make_ref` makes a ref of them.
+    `replicated` is for commands, which each member must read alike: no field may be unknown or drawn anew, and
+    no zone go by a name.
     """
 
     def __init__(
@@ -61,48 +58,70 @@ class ValueCodec:
         *,
         ref_parts: Callable[[object], RefParts | None] | None = None,
         make_ref: Callable[[str, str], object] | None = None,
+        replicated: bool = False,
     ) -> None:
         self._registry = registry
         self._ref_parts = ref_parts
-        self._make_ref = make_ref
         self._encoders: dict[type, Encode] = dict(_BUILTIN_ENCODERS)
-        self._makers: Mapping[int, Callable[[Any], object]] = {
-            **MAKERS,
-            p.EXT_DATACLASS: self._make_dataclass,
-            p.EXT_ENUM: self._make_enum,
-            p.EXT_REF: self._make_ref_of,
-        }
-        self._level: _Level | None = _Level(self._encoders, self._add_encoder, 0)
+        if replicated:
+            self._encoders |= {kind: _without_zone(self._encoders[kind]) for kind in (datetime, time)}
+        self._reader = ValueReader(registry.plan_named, make_ref, exact=replicated)
+        self._trial = ValueReader(registry.plan_sent, make_ref, exact=replicated)
+        self._level: _Level | None = _Level(self._encoders, self._add_encoder)
 
     def encode(self, value: object) -> bytes:
-        """The value's msgpack. Raises `SerializationError`, which names the path to what cannot be sent."""
-        # The packers are put away while they work, so that an encode within this one, from a property or a
-        # finalizer, makes some of its own.
-        level = self._level or _Level(self._encoders, self._add_encoder, 0)
-        self._level = None
-        try:
-            data = level.pack(value)
-            check_value(data)
-        except Exception as error:
-            raise SerializationError(self._trouble(value, error)) from error
-        finally:
-            self._level = level
-        return data
+        """The value's msgpack. Raises `SerializationError`, which names the path to what cannot be sent.
+
+        That is all that a receiver would refuse, its types aside, and all that would not come back as it was:
+        what may not, by its kind, is decoded here and encoded again (VALUE-8).
+        """
+        return self._encoded(value, value)
+
+    def encode_around(self, fields: dict[str, object], value: object) -> bytes:
+        """As `encode`, for the fields of a payload, one of which is a user's value."""
+        return self._encoded(fields, value)
 
     def decode(self, data: bytes) -> object:
         """The value. Raises `UnknownTypeError` for a type that is not admitted, else `SerializationError`."""
-        try:
-            check_value(data)
-            try:
-                return unpack(data, self._make)
-            except OddKeyError:
-                return unpack_with_care(data, self._make_with_care)
-        except SerializationError:
-            raise
-        except Exception as error:
-            raise SerializationError(f"the value cannot be decoded: {fault_of(error)[1]}") from error
+        return self._reader.decode(data)
 
-    # Encoding: each class has a function that makes its extension values, added when the first one comes.
+    def _encoded(self, whole: object, value: object) -> bytes:
+        # The packers are put away while they work, so that an encode within this one, from a property or a
+        # finalizer, makes some of its own.
+        level = self._level or _Level(self._encoders, self._add_encoder)
+        self._level = None
+        try:
+            level.in_doubt = False
+            data = level.pack(whole)
+            if type(value) not in PLAIN:
+                self._judge(level, value, data)
+            check_value(data)
+            return data
+        except Exception as error:
+            raise SerializationError(self._trouble(whole, error)) from error
+        finally:
+            self._level = level
+
+    def _judge(self, level: _Level, value: object, data: bytes) -> None:
+        """Raises where no receiver could read what was just packed, or would read something else."""
+        if type(value) not in self._encoders:
+            level.look_at((value,))
+        if level.in_doubt:
+            try:
+                decoded = self._trial.decode(data)
+            except SerializationError as error:
+                raise SerializationError(f"no node could read it again: {error}") from error
+            if level.pack(decoded) != data:
+                raise SerializationError("it would arrive as another value: what its class makes of it differs")
+
+    def _attempt(self, part: object) -> None:
+        """Raises what is wrong with a part of a value."""
+        level = _Level(self._encoders, self._add_encoder)
+        data = level.pack(part)
+        self._judge(level, part, data)
+        check_value(data)
+
+    # Each class has a function that makes its extension values, added when the first one comes.
 
     def _add_encoder(self, value: object) -> Encode:
         cls = type(value)
@@ -116,7 +135,7 @@ class ValueCodec:
         return encode
 
     def _trouble(self, value: object, error: Exception) -> str:
-        trouble = find_trouble(value, self._inside, _Level(self._encoders, self._add_encoder, 0).pack)
+        trouble = find_trouble(value, self._inside, self._attempt)
         return trouble or f"{_type_name(type(value))} cannot be sent: {fault_of(error)[1]}"
 
     def _inside(self, value: object) -> Inside | None:
@@ -136,65 +155,19 @@ class ValueCodec:
             return Inside(2, [(".value", plan.value_of(value))])
         return Inside(3, ((f".{name}", field) for name, field in plan.fields_of(value).items()))
 
-    # Decoding: extension values as the library comes upon them, outermost first.
-
-    def _make(self, code: int, body: bytes, *, with_care: bool = False) -> object:
-        make = self._makers.get(code)
-        if make is None:
-            raise SerializationError(f"extension code {code} is not in the table")
-        try:
-            if code in p.EXT_RAW:
-                return make(body)
-            if with_care:
-                return make(unpack_with_care(body, self._make_with_care))
-            return make(unpack(body, self._make))
-        except (SerializationError, OddKeyError):
-            raise
-        except Exception as error:
-            raise SerializationError(
-                f"a {p.EXT_NAMES[code]} cannot be decoded: {fault_of(error)[1]}"
-            ) from error
-
-    def _make_with_care(self, code: int, body: bytes) -> object:
-        return self._make(code, body, with_care=True)
-
-    def _make_dataclass(self, body: Any) -> object:
-        # What `array_of` does for others, at a third of the price: every message comes through here.
-        if not (is_array(body) and len(body) == 2 and type(body[0]) is str and is_map(body[1])):
-            raise BodyError("its body is no array of a type and its fields")
-        plan = self._registry.plan_named(body[0])
-        if isinstance(plan, Record):
-            return plan.build(body[1])
-        raise BodyError(f"{plan.name} is an enum")
-
-    def _make_enum(self, body: object) -> object:
-        name, value = array_of(body, str, object)
-        plan = self._registry.plan_named(name)
-        if isinstance(plan, Choice):
-            return plan.member(value)
-        raise BodyError(f"{plan.name} is a dataclass")
-
-    def _make_ref_of(self, body: object) -> object:
-        node_id, address = array_of(body, str, str)
-        if not is_node_id(node_id) or not address:
-            raise BodyError(f"{shown(node_id)} and {shown(address)} are no node and its actor")
-        if self._make_ref is None:
-            raise BodyError("nothing here makes refs")
-        return self._make_ref(node_id, address)
-
 
 def copy_value(value: Any, *, keep: type | tuple[type, ...] = ()) -> Any:
     """What another node would get if the value were sent to it. Raises `SerializationError` if it could not be.
 
     Instances of `keep`, such as refs, are handed over as they are.
     """
-    kept: list[object] = []
+    kept: dict[int, object] = {}
 
     def part_of(value: object) -> RefParts | None:
         if not isinstance(value, keep):
             return None
-        kept.append(value)
-        return "here", str(len(kept) - 1)
+        kept[id(value)] = value
+        return "here", str(id(value))
 
     codec = ValueCodec(TypeRegistry(), ref_parts=part_of, make_ref=lambda node_id, at: kept[int(at)])
     return codec.decode(codec.encode(value))
@@ -203,56 +176,139 @@ def copy_value(value: Any, *, keep: type | tuple[type, ...] = ()) -> Any:
 class _Level:
     """A packer, and one more for the bodies of what it meets, for no packer may be entered twice."""
 
-    __slots__ = ("_add", "_deeper", "_depth", "_encoders", "pack")
+    __slots__ = ("_add", "_deeper", "_depth", "_encoders", "_outermost", "in_doubt", "pack")
 
-    def __init__(self, encoders: dict[type, Encode], add: Callable[[object], Encode], depth: int) -> None:
+    def __init__(
+        self,
+        encoders: dict[type, Encode],
+        add: Callable[[object], Encode],
+        depth: int = 0,
+        outermost: _Level | None = None,
+    ) -> None:
         self.pack: Pack = new_packer(self._extension)
+        self.in_doubt = False
+        """Of the outermost level: whether something was met that may not come back as it was."""
         self._encoders = encoders
         self._add = add
         self._depth = depth
+        self._outermost = outermost or self
         self._deeper: _Level | None = None
+
+    def look_at(self, values: Collection[object]) -> None:
+        """Notes whether what was packed comes back as it was. Raises where no node would take it."""
+        if not PLAIN.issuperset(map(type, values)) and is_doubtful(values, self._encoders):
+            self.doubt()
+
+    def look_at_keys(self, keys: Collection[object]) -> None:
+        """As `look_at`, for the elements of a set."""
+        if are_doubtful_keys(keys):
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Notes that the value has to be tried."""
+        self._outermost.in_doubt = True
 
     def _extension(self, value: object) -> Extension:
         encode = self._encoders.get(type(value)) or self._add(value)
-        deeper = self._deeper or self._dig()
-        return encode(value, deeper.pack)
+        return encode(value, self._deeper or self._dig())
 
     def _dig(self) -> _Level:
         if self._depth > p.DEPTH_MAX // 2:  # an extension value with another in it takes two levels at least
             raise NestingError
-        self._deeper = _Level(self._encoders, self._add, self._depth + 1)
+        self._deeper = _Level(self._encoders, self._add, self._depth + 1, self._outermost)
         return self._deeper
 
 
 def _builtin_encoder(code: int, body_of: Callable[[Any], Any]) -> Encode:
     if code in p.EXT_RAW:
-        return lambda value, pack: extension(code, body_of(value))
-    return lambda value, pack: extension(code, pack(body_of(value)))
+        return lambda value, level: extension(code, body_of(value))
+    return lambda value, level: extension(code, level.pack(body_of(value)))
 
 
-def _plan_encoder(plan: Record | Choice) -> Encode:
-    if isinstance(plan, Choice):
-        return lambda value, pack: extension(p.EXT_ENUM, pack([plan.name, plan.value_of(value)]))
-    return lambda value, pack: extension(p.EXT_DATACLASS, pack([plan.name, plan.fields_of(value)]))
-
-
-def _ref_encoder(ref_parts: Callable[[object], RefParts | None]) -> Encode:
-    def encode(value: object, pack: Pack) -> Extension:
-        parts = ref_parts(value)
-        if parts is None:
-            raise SerializationError(f"cannot send {value!r}, which no other node could reach")
-        return extension(p.EXT_REF, pack(list(parts)))
+def _tuple_encoder(code: int) -> Encode:
+    def encode(value: tuple[Any, ...], level: _Level) -> Extension:
+        body = level.pack(list(value))
+        level.look_at(value)
+        return extension(code, body)
 
     return encode
 
 
+def _set_encoder(code: int) -> Encode:
+    """The elements go in the order of their bytes, so that equal sets are equal bytes in every process."""
+
+    def encode(value: set[Any] | frozenset[Any], level: _Level) -> Extension:
+        body = array_of_packed(sorted(map(level.pack, value)))
+        level.look_at_keys(value)
+        return extension(code, body)
+
+    return encode
+
+
+def _plan_encoder(plan: Record | Choice) -> Encode:
+    return _member_encoder(plan) if isinstance(plan, Choice) else _record_encoder(plan)
+
+
+def _member_encoder(plan: Choice) -> Encode:
+    def encode(member: object, level: _Level) -> Extension:
+        value = plan.value_of(member)
+        body = level.pack([plan.name, value])
+        if not plan.is_evident(member):
+            level.look_at((value,))
+            level.doubt()
+        return extension(p.EXT_ENUM, body)
+
+    return encode
+
+
+def _record_encoder(plan: Record) -> Encode:
+    def encode(value: object, level: _Level) -> Extension:
+        fields = plan.fields_of(value)
+        body = level.pack([plan.name, fields])
+        level.look_at(fields.values())
+        if not plan.is_evident:
+            level.doubt()
+        return extension(p.EXT_DATACLASS, body)
+
+    return encode
+
+
+def _ref_encoder(ref_parts: Callable[[object], RefParts | None]) -> Encode:
+    def encode(value: object, level: _Level) -> Extension:
+        parts = ref_parts(value)
+        if parts is None:
+            raise SerializationError(f"cannot send {value!r}, which no other node could reach")
+        return extension(p.EXT_REF, level.pack(list(checked_ref(*parts))))
+
+    return encode
+
+
+def _without_zone(encode: Encode) -> Encode:
+    """As `encode`, but for moments in a zone that goes by its name, which each node's own table explains."""
+
+    def encode_alike(value: datetime | time, level: _Level) -> Extension:
+        if isinstance(value.tzinfo, ZoneInfo):
+            raise SerializationError(
+                f"{value} is in the zone {value.tzinfo}, which is what each node's own table of zones says: "
+                "append it with a fixed offset, and the zone's name as a str beside it"
+            )
+        return encode(value, level)
+
+    return encode_alike
+
+
 _BUILTIN_ENCODERS: Final[Mapping[type, Encode]] = MappingProxyType(
-    {kind: _builtin_encoder(code, body_of) for kind, (code, body_of) in BODIES.items()}
+    {
+        **{kind: _builtin_encoder(code, body_of) for kind, (code, body_of) in BODIES.items()},
+        tuple: _tuple_encoder(p.EXT_TUPLE),
+        set: _set_encoder(p.EXT_SET),
+        frozenset: _set_encoder(p.EXT_FROZENSET),
+    }
 )
 
 
 def _shown_key(key: object) -> str:
-    return shown(key) if type(key) in _PLAIN else type(key).__name__
+    return shown(key) if type(key) in _PACKED_AS_THEY_ARE else type(key).__name__
 
 
 def _type_name(cls: type) -> str:
@@ -264,9 +320,9 @@ def _advice(cls: type) -> str:
     if tuple in cls.__mro__ and getattr(cls, "_fields", None) is not None:
         return ": a named tuple would arrive as a plain one, so make it a dataclass"
     for base in cls.__mro__[1:]:
-        if base in _PLAIN or base in BODIES:
+        if base in _PACKED_AS_THEY_ARE or base in BODIES:
             return f": it would arrive as a plain {base.__name__}, so send that"
     return ""
 
 
-_PLAIN: Final = frozenset({dict, list, str, bytes, bytearray, int, float})
+_PACKED_AS_THEY_ARE: Final = frozenset({dict, list, str, bytes, bytearray, int, float})

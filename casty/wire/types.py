@@ -104,6 +104,11 @@ class TypeRegistry:
             plan = self._plans_by_name[name] = _plan(self._find(name), name)
         return plan
 
+    def plan_sent(self, name: str) -> Record | Choice:
+        """How what was sent from here by that name is put together, by whoever admits it."""
+        plans = (plan for plan in reversed(self._plans.values()) if plan.name == name)
+        return next(plans, None) or self.plan_named(name)
+
     def _admit(self, cls: type, name: str) -> None:
         self._admitted[name] = cls
         self._plans_by_name.pop(name, None)
@@ -148,6 +153,9 @@ class CommonTypes:
     def plan_named(self, name: str) -> Record | Choice:
         """As `TypeRegistry.plan_named`."""
         return self._types.plan_named(name)
+
+    plan_sent = plan_named
+    """What is sent from here must be read here, too, after a restart."""
 
     def plan(self, cls: type) -> Record | Choice:
         """As `TypeRegistry.plan`. Raises `SerializationError` where only who sends some admits the class."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHOWN_MAX: Final = 100
 """How many characters or bytes of a text are shown."""
@@ -11,6 +14,14 @@ SHOWN_MAX: Final = 100
 def clipped(text: str) -> str:
     """The beginning of a text that somebody else wrote, perhaps about a value of any size."""
     return text if len(text) <= 2 * SHOWN_MAX else f"{text[: 2 * SHOWN_MAX]}…"
+
+
+def text_of(thing: object, form: Callable[[object], str] = str) -> str:
+    """What somebody else's exception or object says of itself; it may fail even in that."""
+    try:
+        return form(thing)
+    except Exception as error:
+        return f"{type(thing).__name__}, whose text cannot be made ({type(error).__name__})"
 
 
 def packable(text: str) -> str:

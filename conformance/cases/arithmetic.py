@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from conformance.case import Harm, case
 from conformance.cases.services import alone, expect_kv, expect_no
+from conformance.peer.troupe import command
 from conformance.verdict import Unmet
 from conformance.wire.message import Entry
 
@@ -118,3 +120,30 @@ async def what_cannot_be_read_ends_the_server(stage: Stage) -> None:
     status = await troupe.node.exited(stage.patience)
     if status != 74:
         raise Unmet("exit status 74", f"{status}")
+
+
+@case("K-24", "COMMIT-5", harm=Harm.SAFETY, capabilities=("introspect", "skip"))
+async def only_the_entry_that_was_named_is_left_out(stage: Stage) -> None:
+    """A command that cannot be read is left out by a node that was told its name, and by no other.
+
+    given: n1, a follower of n2, with a command whose data is no msgpack, and a good one after it; it has ended
+    when: n1 is started again, told another checksum, then another term, then the entry's own name; each time n2
+    commits both
+    expect: exit status 74 twice; then the good command is applied
+    why: what one member leaves out and another does not makes them differ for good
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    data = b"\xc1"
+    await troupe.follow(n2, [Entry(1, "command", data), Entry(1, "command", command())])
+    names = (f"2:1:{crc32(data) ^ 1:08x}", f"2:2:{crc32(data):08x}")
+    for name in (None, *names):
+        if name is not None:
+            await troupe.rejoin(n2, environment={"CF_SKIP_ENTRY": name})
+        n2.request(n2.append(1, (3, 1), commit=3))
+        status = await troupe.node.exited(stage.patience)
+        if status != 74:
+            raise Unmet(f"exit status 74 with CF_SKIP_ENTRY={name}", f"{status}")
+    await troupe.rejoin(n2, environment={"CF_SKIP_ENTRY": f"2:1:{crc32(data):08x}"})
+    n2.request(n2.append(1, (3, 1), commit=3))
+    await troupe.applied(3)

@@ -7,6 +7,7 @@ import { Unreadable } from './kv.mjs';
 import { Disk, Nameless, NoDisk, Unusable } from './log.mjs';
 import { CAPABILITIES, IMPLEMENTATION, LIMITS, VERSION, escaped, isNodeId, parseAddress } from './protocol.mjs';
 import { Node } from './server.mjs';
+import { Skips } from './skips.mjs';
 
 const EXIT = { told: 0, usage: 64, disk: 74, directory: 78, capability: 127 };
 
@@ -65,6 +66,14 @@ function seeded(seed) {
   };
 }
 
+function skipped(text) {
+  try {
+    return new Skips(text.split(',').filter(Boolean));
+  } catch (error) {
+    throw new Usage(`CF_SKIP_ENTRY: ${error.message}`);
+  }
+}
+
 function configure(given, env) {
   const file = fileOptions(given.config ?? env.CF_CONFIG);
   const isGiven = (value) => value !== undefined && value !== null && value !== '';
@@ -81,6 +90,7 @@ function configure(given, env) {
     electionMs: whole('--election-ms', option('election_ms'), 1000, 1, 3_600_000),
     cluster: env.CF_CLUSTER || 'casty',
     snapshotEvery: whole('CF_SNAPSHOT_EVERY', env.CF_SNAPSHOT_EVERY, 0, 0, 2 ** 53 - 1),
+    skips: skipped(env.CF_SKIP_ENTRY ?? ''),
     random: option('seed') === '' ? Math.random : seeded(whole('--seed', option('seed'), 0, 0, Number.MAX_SAFE_INTEGER)),
   };
   if (config.size === null) throw new Usage('--size is needed');

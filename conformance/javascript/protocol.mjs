@@ -2,7 +2,7 @@
 
 export const VERSION = 1;
 export const IMPLEMENTATION = 'casty-js/0.1.0';
-export const CAPABILITIES = ['introspect', 'snapshot', 'prevote', 'checkquorum'];
+export const CAPABILITIES = ['introspect', 'snapshot', 'prevote', 'checkquorum', 'skip'];
 
 export const LIMITS = {
   frameBytes: 16_777_216,

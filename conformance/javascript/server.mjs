@@ -150,7 +150,10 @@ export class Node {
   }
 
   #apply({ index, entry }) {
-    const outcome = entry.kind === 'command' ? this.#run(index, entry) : null; // only commands are shown to it (COMMIT-3)
+    const isLeftOut = this.config.skips?.has(index, entry);
+    if (isLeftOut) this.log(`entry ${index} is left out, as it was told`); // COMMIT-5
+    const isRun = entry.kind === 'command' && !isLeftOut; // only commands are shown to it (COMMIT-3)
+    const outcome = isRun ? this.#run(index, entry) : isLeftOut ? this.refusal('stopped', false, 'the entry was left out') : null;
     const waiting = this.#pending.get(index);
     this.#pending.delete(index);
     if (waiting) {

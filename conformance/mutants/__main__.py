@@ -40,7 +40,7 @@ from conformance.verdict import Outcome, State
 _FOUND = (State.FAIL, State.NONSTRICT)
 REFERENCE = ("node", str(Path(__file__).resolve().parents[1] / "javascript" / "node.mjs"))
 """The other implementation of mixed clusters, unless another is named."""
-CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls"})
+CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum", "skip", "tls", "mtls"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from conformance.wire.message import Entry, Server, encode_configuration
 from conformance.wire.value import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from conformance.node.node import Node
@@ -215,11 +215,12 @@ class Troupe:
         await self.node.kill()
         await self.rejoin(*met)
 
-    async def rejoin(self, *peers: Peer) -> None:
+    async def rejoin(self, *peers: Peer, environment: Mapping[str, str] | None = None) -> None:
         """The node starts on its directory, and these peers connect again under new boots."""
+        self._introspection = None
         await asyncio.gather(*(peer.restart() for peer in peers))
         before = self.node.store_id
-        await self.node.start()
+        await self.node.start(environment=environment)
         await self.meet(*peers)
         if self.node.store_id != before:
             raise Unmet("the same store id after a restart on the same directory (LAUNCH-6, FORM-1)", "another")

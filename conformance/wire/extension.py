@@ -90,7 +90,7 @@ def lowered(value: object) -> Ext:
         case datetime.timedelta():
             return Ext(protocol.EXT_TIMEDELTA, [value.days, value.seconds, value.microseconds])
         case decimal.Decimal():
-            return Ext(protocol.EXT_DECIMAL, str(value))
+            return Ext(protocol.EXT_DECIMAL, text_of_decimal(value))
         case uuid.UUID():
             return Ext(protocol.EXT_UUID, value.bytes)
         case complex():
@@ -154,8 +154,31 @@ def _set(body: object) -> frozenset[Any]:
 
 def count_of_distinct(values: list[Any]) -> int:
     """How many different keys or elements: 1, 1.0 and true are one, and NaN is equal to itself (VALUE-6)."""
-    nans = sum(type(value) is float and value != value for value in values)
-    return len(set(values)) - max(0, nans - 1)
+    return min(len(set(values)), len(set(map(_identity, values))))
+
+
+_NAN = object()
+
+
+def _identity(value: Any) -> object:
+    """Equal for NaN, too, wherever it stands in a key."""
+    match value:
+        case float():
+            return value if value == value else _NAN
+        case decimal.Decimal():
+            return (decimal.Decimal, value.as_tuple()) if value.is_nan() else value
+        case complex():
+            return value if value == value else (complex, _identity(value.real), _identity(value.imag))
+        case Dataclass(tag, fields):
+            return Dataclass, tag, frozenset((name, _identity(item)) for name, item in fields.items())
+        case EnumMember(tag, member):
+            return EnumMember, tag, _identity(member)
+        case _ if is_tuple(value):
+            return tuple, *map(_identity, value)
+        case _ if is_set(value):
+            return frozenset(map(_identity, value))
+        case _:
+            return value
 
 
 def is_hashable(value: object) -> bool:
@@ -181,15 +204,25 @@ def _date(body: object) -> datetime.date:
     return datetime.date.fromisoformat(body)
 
 
+_DECIMALS = decimal.Context(
+    prec=decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX, traps=[decimal.InvalidOperation]
+)
+
+
+def text_of_decimal(number: decimal.Decimal) -> str:
+    """As it is on the wire, whatever the context of decimals that a caller has set."""
+    return _DECIMALS.to_sci_string(number)
+
+
 def _decimal(body: object) -> decimal.Decimal:
     expected = "a decimal as it is printed, such as -12.50 or 1E+3"
     if type(body) is not str:
         raise Misfit(expected, shown(body))
     try:
-        number = decimal.Decimal(body)
+        number = decimal.Decimal(body, _DECIMALS)
     except ArithmeticError:
         raise Misfit(expected, shown(body)) from None
-    if str(number) != body:
+    if text_of_decimal(number) != body:
         raise Misfit(expected, shown(body))
     return number
 

@@ -195,6 +195,7 @@ async def test_a_command_that_a_node_cannot_read_ends_raft_there() -> None:
             other = others(nodes, leader)[0]
             other.types._trusted = ()
             other.set_apply_callback(lambda command: None)
+            leader.register_type(Point)
             assert await leader.append_command(Point(1))
             try:
                 await asyncio.sleep(BOUND)

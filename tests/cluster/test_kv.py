@@ -31,6 +31,12 @@ def test_only_the_fields_of_an_op_are_kept() -> None:
         ({"op": "put", "key": b"k", "value": 1}, "a key is a str, not bytes"),
         ({"op": "put", "key": "k", "value": 1 << 64}, "does not fit 64 bits"),
         ({"op": "incr", "key": "k", "value": -(1 << 63) - 1}, "does not fit 64 bits"),
+        (
+            {"op": "put", "key": "k", "value": -(10**5000)},
+            "value is a large integer, which does not fit 64 bits",
+        ),
+        ({"op": 10**5000}, "op must be one of put, get, cas, incr, append, delete, not a large integer"),
+        ({"op": [10**5000]}, "not an array of 1"),
         ({"op": "put", "key": "k", "value": float("nan")}, "value is NaN, which is no value here"),
     ],
 )

@@ -91,7 +91,7 @@ def test_the_ready_line_sigterm_and_who_it_is_again(tmp_path: Path) -> None:
                 "node_id": "n1",
                 "protocol": 1,
                 "impl": IMPLEMENTATION,
-                "caps": ["introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls"],
+                "caps": ["introspect", "snapshot", "prevote", "checkquorum", "skip", "tls", "mtls"],
             }
             peer = await _peer(ready["listen"])
             assert (await peer.ask("$echo", 42))["value"] == 42

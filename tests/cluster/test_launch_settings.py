@@ -48,6 +48,12 @@ BAD: dict[str, tuple[list[str], str]] = {
         "the default heartbeat_ms must be less than --election-ms, not 300 and 300",
     ),
     "snapshots": (["--snapshot-every", "-1"], "--snapshot-every must be a whole number from 0"),
+    "entry to skip": (["--skip-entry", "5:x"], "--skip-entry: an entry to skip is named INDEX:TERM:CHECKSUM"),
+    "one of two": (["CF_SKIP_ENTRY=5:1:9a0b1c2d,6"], "CF_SKIP_ENTRY: an entry to skip is named INDEX:TERM"),
+    "two of one index": (
+        ["--skip-entry", "5:1:9a0b1c2d", "--skip-entry", "5:2:9a0b1c2d"],
+        "skip_entries names two entries of one index: 5:1:9a0b1c2d and 5:2:9a0b1c2d",
+    ),
     "seed": (["CF_SEED=dice"], "CF_SEED must be a whole number from"),
     "a certificate alone": (
         ["--tls-cert", "{}/a", "CF_TLS_CA={}/c"],

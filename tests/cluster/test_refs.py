@@ -159,3 +159,11 @@ async def test_a_ref_of_a_system_without_a_cluster_cannot_be_sent() -> None:
         await ref.ask(ref)  # the codec has met refs before
         with pytest.raises(SerializationError, match="system without a cluster"):
             await ref.ask([await alone.spawn(Echo)])
+
+
+def test_refs_to_one_name_on_very_many_nodes_can_be_in_one_set() -> None:
+    """ACTOR-33, VALUE-1: their hashes differ as they do, so no receiver takes them for an attack."""
+    here = client(node_id="here")
+    refs = {here.ref(f"n{number}", "counter") for number in range(200)}
+    assert len(set(map(hash, refs))) == 200
+    assert here.values.decode(here.values.encode(refs)) == refs

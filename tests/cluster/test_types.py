@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgpack
 import pytest
 
-from casty import Actor, Context, UnknownTypeError
+from casty import Actor, Context, SerializationError, UnknownTypeError
 from casty.wire import _protocol as p
 from tests.cluster.actors import Add, Color, Counter, Echo, Keeper, Nested, Point, Total, spawned
 from tests.cluster.harness import client, pair
@@ -170,3 +170,27 @@ async def test_a_type_can_be_called_otherwise_on_the_wire() -> None:
         make = cast("Any", moved)
         await (await b.lookup("keeper")).send(make(x=3))
         assert await keeper.until(1) == [Point(3, 0)]
+
+
+class Undecided(Actor[str]):
+    """Replies with what nobody could read."""
+
+    async def receive(self, msg: str, ctx: Context[str]) -> None:
+        ctx.reply({math.nan: 1, float("nan"): 2} if msg == "bad" else msg)
+
+
+async def test_what_no_node_could_read_fails_where_it_is_sent() -> None:
+    """VALUE-8, MSG-8: send and ask raise, a reply fails its ask; nothing is lost without a word."""
+    letters: list[Any] = []
+    async with pair(on_dead_letter=letters.append) as (a, b):
+        await a.spawn(Undecided, name="undecided")
+        ref = await b.lookup("undecided")
+        bad: Any = [{float("nan"), float("nan")}]
+        with pytest.raises(SerializationError, match=r"list\[0\]: two of its 2 keys or elements are equal"):
+            await ref.send(bad)
+        with pytest.raises(SerializationError, match=r"list\[0\]: two of its 2 keys or elements are equal"):
+            await ref.ask(bad)
+        with pytest.raises(SerializationError, match=r"two of its 2 keys or elements are equal \(node a\)"):
+            await ref.ask("bad")
+        assert await ref.ask("good") == "good"
+    assert letters == []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.processes
 
 NODE = (sys.executable, "-m", "casty.cli", "node")
-CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum", "tls", "mtls"})
+CAPABILITIES = frozenset({"introspect", "snapshot", "prevote", "checkquorum", "skip", "tls", "mtls"})
 PLAYED = {
     "valid/asking",
     "valid/control",

@@ -14,6 +14,8 @@ HERE = Path(__file__).parent
 SPEC = HERE.parents[1] / "spec"
 
 ELSEWHERE = {
+    "COMMIT-5": "the state machine's: tests/cluster/test_skips.py",
+    "COMMIT-6": "what is in commands: tests/wire/test_readable.py",
     "ELECT-4": "the shell's clock: tests/cluster",
     "PERSIST-4": "the store's errors: tests/storage; the exit status: tests/processes",
     "PERSIST-5": "what is found at the start: tests/storage; the exit status: tests/processes",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from conformance.wire.message import encode, message
+from conformance.wire.value import Dataclass
 from tests.wire_dump.packets import RST, Talk, pcap
 from tests.wire_dump.samples import DATA, ROOT, answer, heartbeat, hello, vote
 from wire_dump import checking
@@ -150,6 +152,29 @@ def test_json_lines_can_be_encoded_again(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(told.out.encode())))
     assert Told(capsys, "encode", "-").out == hexed
     assert len(hexed.splitlines()) == sum('"type"' in line for line in told.lines)
+
+
+def test_integers_of_very_many_digits_are_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Python refuses to write more than some thousand decimal digits."""
+    large = 10**6000
+    path = tmp_path / "large.hex"
+    for value, text in (
+        (large, hex(large)),
+        ([-large, [1]], f"[{hex(-large)} [1]]"),
+        ({"a": large}, "{'a': an integer of 19,932 bits}"),
+        (Dataclass("a:B", {"x": large}), "a:B(x=an integer of 19,932 bits)"),
+    ):
+        path.write_text(encode(message("ASK_REQ", "a", id=1, message=value)).encode().hex())
+        assert Told(capsys, path, "-o", "fields=message").out.strip() == text
+        for form in ("-d2", "-d4", "-ojson"):
+            assert Told(capsys, path, form).status == 0
+    for said in ("1" * 5000, {"$int": "1" * 5000}):
+        frame = json.dumps({"type": 5, "name": "a", "payload": {"id": 1, "message": "?"}})
+        told = Told(
+            capsys, "encode", frame.replace('"?"', json.dumps(said) if isinstance(said, dict) else said)
+        )
+        assert (told.status, told.out) == (64, "")
+        assert "integer" in told.err
 
 
 def test_filters_times_and_counts_narrow_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

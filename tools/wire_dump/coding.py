@@ -104,3 +104,5 @@ def _parsed(text: str, where: str) -> Any:
         raise FormError(f"{where}no JSON: {error.msg} (column {error.colno})\n  {shown}") from None
     except RecursionError:
         raise FormError(f"{where}nested too deep") from None
+    except ValueError:  # an integer of thousands of digits, which Python does not read
+        raise FormError(f"{where}an integer does not fit 64 bits; a larger one is an $ext of code 13") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from conformance._protocol import SHAPES, STRUCTS, TYPE_NAMES
+from conformance.wire.describe import said
 from conformance.wire.problem import PayloadError
 from conformance.wire.value import Dataclass, EnumMember, Ref
 from wire_dump.events import Seen, Trouble
@@ -166,6 +167,15 @@ def _text(value: Any) -> str:
             return value if value.isprintable() else ascii(value)
         case float():
             return f"{value:.6f}"
+        case int() if value.bit_length() > 64:
+            return hex(value)  # Python writes no more than some thousand decimal digits
         case _:
-            text = str(value)
+            text = _whole(value)
             return text if text.isprintable() else ascii(text)
+
+
+def _whole(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # it holds such an integer
+        return said(value)
