@@ -142,6 +142,8 @@ class ClusterNode(ActorSystem):
     frame_bytes_max: int
     dial_alarm: Alarm
     ask_alarm: Alarm
+    reaching: dict[NodeId, int]
+    """How many wait for which node's first connection."""
     sweep_alarm: Alarm
 
     directory: Path | None

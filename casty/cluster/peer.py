@@ -288,6 +288,10 @@ class PeerMixin(ClusterNode):
         link.send(self.wire.encode(said))
         link.close()
 
+    def link_unread(self, link: Link) -> None:
+        """The peer does not read the answers it asks for; its connection ends (spec MSG-10)."""
+        logger.warning("%r does not read: %s bytes wait for it", link, f"{link.backlog:,}")
+
     def link_lost(self, link: Link) -> None:
         """The connection is gone; what was dialled will be dialled again."""
         self.links.strangers.discard(link)

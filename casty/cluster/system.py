@@ -133,6 +133,7 @@ class DistributedActorSystem(Exchange):
         self.store = None
         self.writer = None
         self.raft = None
+        self.reaching = {}
         self.turn = None
         self.proposals = set()
         self.ready_waiters = set()
