@@ -26,6 +26,7 @@ ROWS = (
         "cluster.alarm",
         "cluster.book",
         "cluster.calls",
+        "cluster.certificates",
         "cluster.dice",
         "cluster.errand",
         "cluster.handshake",
@@ -33,6 +34,7 @@ ROWS = (
         "cluster.machine",
         "cluster.naming",
         "cluster.refusals",
+        "cluster.repeats",
         "cluster.sizes",
         "cluster.storeroom",
         "cluster.tls",
@@ -77,6 +79,7 @@ PURE = (
     "cluster.handshake",
     "cluster.naming",
     "cluster.refusals",
+    "cluster.repeats",
     "cluster.sizes",
     "kv",
 )

@@ -45,7 +45,7 @@ class Listener:
         make: Callable[[], Link],
         has_room: Callable[[], bool],
         *,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
         tls_seconds: float,
     ) -> None:
         self.arriving: set[Link] = set()
@@ -141,7 +141,10 @@ class Listener:
         self.arriving.add(link)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: link, connection, ssl=self._tls, ssl_handshake_timeout=self._tls_seconds
+                lambda: link,
+                connection,
+                ssl=self._tls() if self._tls is not None else None,
+                ssl_handshake_timeout=self._tls_seconds,
             )
         except OSError as error:  # of TLS, too
             logger.debug("a connection was not made: %r", error)

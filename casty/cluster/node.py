@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from casty.cluster.alarm import Alarm
     from casty.cluster.book import PeerBook
     from casty.cluster.calls import Calls
+    from casty.cluster.certificates import Certificates
     from casty.cluster.handshake import Identity
     from casty.cluster.listener import Listener
     from casty.cluster.lookup import Search
     from casty.cluster.machine import Machine
     from casty.cluster.refusals import Refusals
     from casty.cluster.remote import RemoteAsk
+    from casty.cluster.repeats import Repeats, Subject
     from casty.cluster.switchboard import Switchboard
     from casty.cluster.tls import TLS
     from casty.cluster.turn import Turn
@@ -120,6 +122,9 @@ class ClusterNode(ActorSystem):
     listen: Address
     advertise: Address
     tls: TLS | None
+    certificates: Certificates | None
+    """What `tls` names, as the files are now; None without TLS."""
+    repeats: Repeats
     loop: asyncio.AbstractEventLoop
 
     book: PeerBook
@@ -137,13 +142,13 @@ class ClusterNode(ActorSystem):
     open_searches: set[Search]
     reach_waiters: list[asyncio.Future[None]]
     """Who waits for a connection that is being made; all look again when one was, or was not."""
+    reaching: dict[NodeId, int]
+    """How many wait for which node's first connection."""
     tasks: set[asyncio.Task[Any]]
     """The tasks this node owns besides its actors'; all end with it."""
     frame_bytes_max: int
     dial_alarm: Alarm
     ask_alarm: Alarm
-    reaching: dict[NodeId, int]
-    """How many wait for which node's first connection."""
     sweep_alarm: Alarm
 
     directory: Path | None
@@ -166,6 +171,23 @@ class ClusterNode(ActorSystem):
         """Hands an event to the core, which takes all that came in one turn of the loop together."""
         if self.turn is not None:
             self.turn.post(event)
+
+    def note(
+        self,
+        log: logging.Logger,
+        level: int,
+        about: Subject,
+        text: str,
+        *,
+        state: str | None = None,
+        burst: int = 1,
+    ) -> None:
+        """Writes a line that may come again and again: see `Repeats`. What is left out has level DEBUG.
+
+        `state` stands for the text where a peer chooses that, or where it is never the same.
+        """
+        added = self.repeats.tell(about, text if state is None else state, self.loop.time(), burst=burst)
+        log.log(logging.DEBUG if added is None else level, "%s%s", text, added or "", stacklevel=2)
 
     def link_frame(self, link: Link, frame: Frame) -> None:
         """Hands a frame to the slice that handles it."""

@@ -90,7 +90,7 @@ class PeerMixin(ClusterNode):
 
     async def _connect(self, dial: Dial) -> None:
         """Connects to the first of the host's addresses where somebody listens."""
-        context = self.tls.client_context() if self.tls is not None else None
+        context = self.certificates.for_dialling() if self.certificates is not None else None
         name = dial.address.host if context is not None else None
         places = await _resolved(dial.address)
         for place in places:

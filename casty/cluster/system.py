@@ -17,6 +17,7 @@ from casty.cluster.alarm import Alarm
 from casty.cluster.body import Body, to_the_end
 from casty.cluster.book import PeerBook
 from casty.cluster.calls import Calls
+from casty.cluster.certificates import Certificates
 from casty.cluster.dice import dice
 from casty.cluster.exchange import Exchange
 from casty.cluster.handshake import Identity
@@ -27,6 +28,7 @@ from casty.cluster.naming import checked_cluster_name, checked_node_id, default_
 from casty.cluster.node import Failure, Links
 from casty.cluster.peer import HELLO_SECONDS
 from casty.cluster.refusals import Refusals
+from casty.cluster.repeats import Repeats
 from casty.cluster.sizes import core_options
 from casty.cluster.storeroom import LEAVE_SECONDS, leave_store, open_store
 from casty.cluster.switchboard import Switchboard
@@ -114,6 +116,8 @@ class DistributedActorSystem(Exchange):
         )
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
+        self.certificates = None
+        self.repeats = Repeats()
         self.frame_bytes_max = max_frame_size
         self._advertised = parse_address(advertise) if advertise is not None else None
         self._seeds = [parse_address(seed) for seed in seeds]
@@ -129,11 +133,11 @@ class DistributedActorSystem(Exchange):
         self.searches = Calls()
         self.open_searches = set()
         self.reach_waiters = []
+        self.reaching = {}
         self.tasks = set()
         self.store = None
         self.writer = None
         self.raft = None
-        self.reaching = {}
         self.turn = None
         self.proposals = set()
         self.ready_waiters = set()
@@ -208,13 +212,23 @@ class DistributedActorSystem(Exchange):
             raise SystemStoppedError(msg)
 
     async def _listen(self) -> Address:
-        context = self.tls.server_context() if self.tls is not None else None
-        if context is None and not is_loopback(self.listen.host):
+        if self.tls is not None:
+            self.certificates = Certificates(self.tls, self._note_certificates)
+        elif not is_loopback(self.listen.host):
             logger.warning("listening on %s without TLS: whoever reaches it can join", self.listen.host)
         self.listener = Listener(
-            lambda: Link(self), self._has_room_for_strangers, tls=context, tls_seconds=HELLO_SECONDS
+            lambda: Link(self),
+            self._has_room_for_strangers,
+            tls=self.certificates.for_accepting if self.certificates is not None else None,
+            tls_seconds=HELLO_SECONDS,
         )
         return await self.listener.listen(self.listen)
+
+    def _note_certificates(self, text: str, is_trouble: bool) -> None:
+        if not is_trouble:
+            self.repeats.settle("certificates")
+        level = logging.WARNING if is_trouble else logging.INFO
+        self.note(logger, level, ("certificates", is_trouble), f"this node {text}")
 
     async def _open_store(self, bound: Address) -> None:
         """Reads what this node remembers, and knows itself by it."""
