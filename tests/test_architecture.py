@@ -27,6 +27,7 @@ ROWS = (
         "cluster.book",
         "cluster.calls",
         "cluster.certificates",
+        "cluster.dialling",
         "cluster.dice",
         "cluster.errand",
         "cluster.handshake",

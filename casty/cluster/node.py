@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from casty.cluster.book import PeerBook
     from casty.cluster.calls import Calls
     from casty.cluster.certificates import Certificates
+    from casty.cluster.dialling import Dialler
     from casty.cluster.handshake import Identity
     from casty.cluster.listener import Listener
     from casty.cluster.lookup import Search
@@ -128,6 +129,7 @@ class ClusterNode(ActorSystem):
     loop: asyncio.AbstractEventLoop
 
     book: PeerBook
+    dialler: Dialler
     listener: Listener | None
     links: Links
     switchboard: Switchboard

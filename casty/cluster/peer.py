@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
-import ssl
-from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from casty.cluster.address import Address, parse_address
-from casty.cluster.errand import run_errand
+from casty.cluster.dialling import hand_over
 from casty.cluster.handshake import judge
 from casty.cluster.link import Link
 from casty.cluster.node import ClusterNode
@@ -82,27 +78,13 @@ class PeerMixin(ClusterNode):
         self.dial_alarm.set(self.loop, self.book.next_due())
 
     async def _dial(self, dial: Dial) -> None:
+        """Connects to the first of the host's addresses that answers."""
+        context = self.certificates.for_dialling() if self.certificates is not None else None
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._connect(dial)
+            transport = await self.dialler.connect(dial.address, CONNECT_SECONDS, context)
+            hand_over(transport, Link(self, dial))
         except (OSError, ValueError) as error:  # ValueError: a host name that DNS cannot even ask for
             self._on_failed_dial(dial, error)
-
-    async def _connect(self, dial: Dial) -> None:
-        """Connects to the first of the host's addresses where somebody listens."""
-        context = self.certificates.for_dialling() if self.certificates is not None else None
-        name = dial.address.host if context is not None else None
-        places = await _resolved(dial.address)
-        for place in places:
-            try:
-                await self.loop.create_connection(
-                    lambda: Link(self, dial), *place, ssl=context, server_hostname=name
-                )
-            except OSError as error:
-                if place is places[-1] or isinstance(error, ssl.SSLError):
-                    raise
-            else:
-                return
 
     def _on_failed_dial(self, dial: Dial, error: Exception) -> None:
         logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
@@ -298,6 +280,7 @@ class PeerMixin(ClusterNode):
         now = self.loop.time()
         if link.hello is None or link.server is None:
             if link.dial is not None:
+                self.dialler.was_useless(link.dial.address, link.peer_host)
                 self.book.failed(link.dial, now)
         elif link.dial is None:
             _remove(self.links.accepted, (link.node_id, link.hello.lane), link)
@@ -365,17 +348,6 @@ class PeerMixin(ClusterNode):
         """The node at the other end goes without, and this one goes on. Said once for each connection."""
         level = logging.ERROR if link.is_news("unsendable") else logging.DEBUG
         logger.log(level, "node %s cannot be brought up to date: %s: raise max_frame_size", link.node_id, error)
-
-
-async def _resolved(address: Address) -> list[Address]:
-    """Where the host is. Names are looked up in threads of their own, for each may take long, and invented
-    ones must neither keep the loop's few threads from others nor the process from ending (spec PEER-5)."""
-    try:
-        ip_address(address.host)
-    except ValueError:
-        found = await run_errand(socket.getaddrinfo, *address, type=socket.SOCK_STREAM)
-        return [Address(str(place[0]), address.port) for *_, place in found]
-    return [address]
 
 
 def _shown(said: ErrorFrame) -> str:

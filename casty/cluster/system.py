@@ -18,6 +18,7 @@ from casty.cluster.body import Body, to_the_end
 from casty.cluster.book import PeerBook
 from casty.cluster.calls import Calls
 from casty.cluster.certificates import Certificates
+from casty.cluster.dialling import Dialler
 from casty.cluster.dice import dice
 from casty.cluster.exchange import Exchange
 from casty.cluster.handshake import Identity
@@ -129,6 +130,7 @@ class DistributedActorSystem(Exchange):
         self.commands = ValueCodec(CommonTypes(self.types), ref_parts=_ref_parts, make_ref=self._make_ref)
         self.wire = MessageCodec(self.values, max_frame_size)
         self.links = Links()
+        self.dialler = Dialler()
         self.asks = Calls()
         self.searches = Calls()
         self.open_searches = set()

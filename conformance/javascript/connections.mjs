@@ -216,7 +216,7 @@ export class Network {
 
   /** Dials an address; the hello leaves at once, and nothing else before the answer (HELLO-2). */
   dial({ host, port }) {
-    const conn = new Connection(this, connect({ host, port, autoSelectFamily: false }), true);
+    const conn = new Connection(this, connect({ host, port, autoSelectFamily: true }), true);
     this.connections.add(conn);
     conn.socket.once('connect', () => conn.write(this.#myHello('all')));
     return conn;
