@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from casty.cluster.node import ClusterNode
+from casty.cluster.outlook import outlook
 from casty.raft.events import Received, Role
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class ElectionMixin(ClusterNode):
             async with asyncio.timeout(timeout):
                 await waiter
         except TimeoutError:
-            raise TimeoutError(f"the cluster has not formed within {timeout:g} s: {self._absent()}") from None
+            raise TimeoutError(self._not_ready(timeout)) from None
         finally:
             self.ready_waiters.discard(waiter)
 
@@ -80,18 +81,27 @@ class ElectionMixin(ClusterNode):
 
     def _announce(self, notices: Iterable[Notice]) -> None:
         """Writes the core's log lines, and wakes those who wait for the cluster to form."""
-        for level, text in notices:
-            logger.log(_LEVELS[level], "%s: %s", self.node_id, text)
+        for level, text, about in notices:
+            said = ("raft", about or text)
+            self.note(logger, _LEVELS[level], said, f"{self.node_id}: {text}", state="")
         if self.ready_waiters and self.raft is not None and self.raft.commit_index >= 1:
             for waiter in self.ready_waiters:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def _absent(self) -> str:
-        """What the cluster lacks, as far as this node can tell."""
-        size = self.options.expected_size
-        here = sorted({self.identity.node_id, *(who.node_id for who in self.book.discovered(self.loop.time()))})
-        return "; ".join([f"of {size} members {', '.join(here)} are connected", *self.refusals.reasons()])
+    def _not_ready(self, seconds: float | None) -> str:
+        """What has not happened within that time, and why, as far as this node can tell."""
+        assert self.raft is not None, "who waits is told when Raft ends"
+        what, why = outlook(
+            self.me,
+            self.book.discovered(self.loop.time()) | {self.me},
+            self.options.expected_size,
+            formed=self._formed(),
+            bound_to=self.raft.members,
+            configuration=self.raft.configuration,
+        )
+        said = "; ".join([why, *self.refusals.reasons(), *self.refusals.troubles()])
+        return f"{what} within {seconds:g} s: {said}"
 
     def _fail_ready_waiters(self, error: CastyError) -> None:
         """The cluster will not form for this node, or none of its seeds will have it."""

@@ -68,6 +68,9 @@ TURN_AT = 64 << 10
 COMPLAINTS_MAX = 300
 """Mistakes of one peer that are told apart: as many as there are frame types, and some of its users'."""
 
+TLS_RECORD = b"\x16\x03"
+"""How a TLS handshake begins. As a frame it would be of no known type, and wait for bytes that never come."""
+
 LINGER_SECONDS = 2.0
 """How long a connection that is being closed has to send what is queued."""
 
@@ -78,6 +81,7 @@ class Owner(Protocol):
     def link_made(self, link: Link) -> None: ...
     def link_frame(self, link: Link, frame: Frame) -> None: ...
     def link_fault(self, link: Link, fault: ProtocolError) -> None: ...
+    def link_cut(self, link: Link, what: str) -> None: ...
     def link_unread(self, link: Link) -> None: ...
     def link_lost(self, link: Link) -> None: ...
 
@@ -104,6 +108,11 @@ class Link(asyncio.BufferedProtocol):
         self.is_over = False
         """Either side has ended it."""
         self.lost = False
+        self.has_failed = False
+        """Either side has said what is wrong with the other."""
+        self.cause: Exception | None = None
+        """What the system said when the connection was lost; None if nothing."""
+        self._has_begun = False
         self.ends_batch = True
         """The frame that is being handled is the last of those that came together."""
         self.is_busy = False
@@ -343,6 +352,12 @@ class Link(asyncio.BufferedProtocol):
         """Handles what the peer has sent, as far as it makes whole frames."""
         self.heard_at = self._loop.time()
         self.pinged_at = None
+        if self.hello is None and not self._has_begun:
+            self._has_begun = True
+            if bytes(memoryview(data)[:2]) == TLS_RECORD:
+                text = "it speaks TLS, and this node does not"
+                self._owner.link_fault(self, ProtocolError("HELLO_EXPECTED", "HELLO-1", text))
+                return
         self._decoder.receive_data(data)
         if self._held:
             self._held_bytes += memoryview(data).nbytes
@@ -427,7 +442,7 @@ class Link(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         cut = self._decoder.receive_eof()
         if cut is not None:
-            logger.info("%r: %s", self, cut)
+            self._owner.link_cut(self, cut)
         return False  # close our side, too (spec FRAME-8)
 
     def pause_writing(self) -> None:
@@ -443,6 +458,7 @@ class Link(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             logger.debug("%r lost: %r", self, exc)
+        self.cause = exc
         self._end()
 
     def _end(self) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
+from casty.cluster.repeats import Repeats
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
 from casty.hooks import text_of
 from casty.raft.events import Committed, Restored
@@ -60,6 +61,7 @@ class Machine:
         self._snapshot_index = Index(0)
         self._tried_index = Index(0)
         """Of the last attempt at a snapshot, whatever became of it."""
+        self._repeats = Repeats()
         self._apply: ApplyCallback | None = None
         self._create: CreateSnapshot | None = None
         self._restore: RestoreSnapshot | None = None
@@ -99,6 +101,15 @@ class Machine:
             logger.error("a snapshot came, but there is no callback to restore it: see set_snapshot_callbacks")
         self._work.append(item)
         self._rouse()
+
+    def _log_failure(self, snapshot: asyncio.Future[bool]) -> None:
+        error = snapshot.exception() if not snapshot.cancelled() else None
+        if error is None:
+            self._repeats.settle("snapshot")
+        elif not isinstance(error, SystemStoppedError):
+            text = f"no snapshot: {error!r}"
+            added = self._repeats.tell(("snapshot",), text, snapshot.get_loop().time())
+            logger.log(logging.DEBUG if added is None else logging.ERROR, "%s%s", text, added or "")
 
     def create_snapshot(self) -> asyncio.Future[bool]:
         """Asks for a snapshot of the state as it is between two commands; calls that overlap share it.
@@ -149,7 +160,7 @@ class Machine:
                     self._wake = None
                     self._others_ran()
                 if self._snapshot_is_due():
-                    self._want_snapshot().add_done_callback(_log_failure)
+                    self._want_snapshot().add_done_callback(self._log_failure)
                 if self._wanted is not None:
                     await self._take_snapshot(self._wanted)
         finally:
@@ -329,12 +340,6 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
     """Whoever wanted it may be gone; asyncio is not to report that nobody looked."""
     if not snapshot.cancelled():
         snapshot.exception()
-
-
-def _log_failure(snapshot: asyncio.Future[bool]) -> None:
-    error = snapshot.exception() if not snapshot.cancelled() else None
-    if error is not None and not isinstance(error, SystemStoppedError):
-        logger.error("no snapshot: %r", error)
 
 
 def _is_cancelled() -> bool:

@@ -108,9 +108,16 @@ class MessagingMixin(ClusterNode):
             msg = f"there is no actor named {name!r} here or on {nodes}, after {timeout:g} s"
             raise ActorNotFoundError(msg) from None
         finally:
+            self._note_holders(search)
             self.open_searches.discard(search)
             for link, number in search.unanswered():
                 self.searches.close(link, number)
+
+    def _note_holders(self, search: Search) -> None:
+        """Several actors of one name are a mistake, or a restart that is under way."""
+        if len(search.holders) > 1:
+            text = f"several nodes have an actor named {search.name!r}: {', '.join(search.holders)}"
+            self.note(logger, logging.WARNING, ("several", search.name), text)
 
     def _ask_everybody(self, search: Search) -> None:
         for (_, lane), link in self.links.dialled.items():
@@ -184,6 +191,8 @@ class MessagingMixin(ClusterNode):
         """Asks an actor on another node. Raises what `ActorRef.ask` does."""
         if node_id == self.node_id:
             return await self._ask_here(address, message, timeout)
+        if not self.is_started:
+            raise self._not_asked(node_id, address, f"node {node_id} is not connected")
         deadline = None
         if timeout is not None:
             seconds = timeout if 0.0 <= timeout <= TIMEOUT_MAX else min(max(0.0, timeout), TIMEOUT_MAX)
@@ -328,8 +337,11 @@ class MessagingMixin(ClusterNode):
     def _on_actor_message(self, link: Link, message: ActorMessage) -> None:
         if isinstance(message.message, Undecodable):
             error = message.message.error
-            level = logging.ERROR if link.is_news(f"message: {error}") else logging.DEBUG
-            logger.log(level, "a message of node %s for %s was dropped: %s", link.node_id, message.actor, error)
+            text = f"a message of node {link.node_id} for {message.actor} was dropped: {error}"
+            if link.is_news(f"message: {error}"):
+                self.note(logger, logging.ERROR, ("dropped", link.node_id, str(error)), text, state="")
+            else:
+                logger.debug("%s", text)
             letter = DeadLetter(None, message.actor, self.node_id, str(error))
             self._registry.dead_letters.add(letter)
             return
@@ -353,7 +365,8 @@ class MessagingMixin(ClusterNode):
         try:
             frame = self.wire.encode_reply(number, value)
         except (SerializationError, MessageTooLargeError) as problem:
-            logger.error("a reply to node %s cannot be sent: %s", link.node_id, problem)
+            text = f"a reply to node {link.node_id} cannot be sent: {problem}"
+            self.note(logger, logging.ERROR, ("reply", link.node_id, type(problem)), text, state="")
             too_large = isinstance(problem, MessageTooLargeError)
             code = "REPLY_TOO_LARGE" if too_large else "BAD_REPLY"
             frame = self.wire.encode(_failure(number, code, type(problem).__name__, str(problem)))

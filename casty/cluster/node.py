@@ -191,6 +191,18 @@ class ClusterNode(ActorSystem):
         added = self.repeats.tell(about, text if state is None else state, self.loop.time(), burst=burst)
         log.log(logging.DEBUG if added is None else level, "%s%s", text, added or "", stacklevel=2)
 
+    def _formed(self) -> frozenset[ServerId]:
+        """The members that are connected and said that their cluster has formed."""
+        links = self.links.all()
+        return frozenset(
+            link.server
+            for link in links
+            if link.server is not None
+            and link.hello is not None
+            and link.hello.member
+            and link.hello.cluster_id
+        )
+
     def link_frame(self, link: Link, frame: Frame) -> None:
         """Hands a frame to the slice that handles it."""
         raise NotImplementedError

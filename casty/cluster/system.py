@@ -155,7 +155,7 @@ class DistributedActorSystem(Exchange):
         self.is_started = False
         self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
-        self.switchboard = Switchboard(self.wire, self._frame_handlers())
+        self.switchboard = Switchboard(self.wire, self._frame_handlers(), self._note_mistake)
         self.failure.listen(self._on_failure)
 
     # ------------------------------------------------------------------------------------ starting, serving
@@ -223,6 +223,7 @@ class DistributedActorSystem(Exchange):
             self._has_room_for_strangers,
             tls=self.certificates.for_accepting if self.certificates is not None else None,
             tls_seconds=HELLO_SECONDS,
+            note=lambda about, text: self.note(logger, logging.WARNING, about, text, state=""),
         )
         return await self.listener.listen(self.listen)
 

@@ -22,6 +22,7 @@ export class Connection {
   state = 'stranger'; // stranger, deciding, open, closed
   #reader = new FrameReader();
   #unknown = new Set();
+  #toldOutside = false; // that its node is no member
   #pings = new Map(); // id to callback
   #pingId = 0n;
 
@@ -56,6 +57,8 @@ export class Connection {
   }
 
   error({ code, rule, message }) {
+    if (code === 'NOT_A_MEMBER' && this.#toldOutside) return; // ERROR-4
+    this.#toldOutside ||= code === 'NOT_A_MEMBER';
     this.network.log(`${this.node ?? this.socket.remoteAddress}: ${code} (${rule}) ${escaped(message)}`);
     this.send('ERROR', { code, rule, text: message.slice(0, 1000) });
   }
