@@ -18,6 +18,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from conformance.addresses import next_address_after
 from conformance.artifacts import ArtifactError
 from conformance.node.contract import Launch
 from conformance.node.node import Node
@@ -158,7 +159,10 @@ class _Line:
     @classmethod
     async def open(cls, address: str) -> _Line:
         host, _, port = address.rpartition(":")
-        return cls(*await asyncio.open_connection(host.strip("[]"), int(port)))
+        there = await asyncio.open_connection(
+            host.strip("[]"), int(port), happy_eyeballs_delay=next_address_after(host)
+        )
+        return cls(*there)
 
     def send(self, data: bytes) -> None:
         if not self.writer.is_closing():

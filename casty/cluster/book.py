@@ -182,6 +182,12 @@ class PeerBook:
         waiting = (self._attempts.get(dial, _Attempts()) for dial in self._wanted())
         return min((a.due for a in waiting if not a.under_way), default=None)
 
+    def lasts(self, address: Address) -> bool:
+        """Whether that address is never given up: a seed, or a member of the cluster."""
+        return address in self._seeds or any(
+            peer.address == address for peer in self._peers.values() if peer.node_id in self._keep
+        )
+
     def is_being_reached(self, node_id: NodeId) -> bool:
         """Whether the first attempt to reach that node is under way."""
         peer = self._peers.get(node_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from casty.arguments import checked_timeout
 from casty.cluster.node import ClusterNode
+from casty.cluster.outlook import outlook
 from casty.cluster.readiness import ReadyWaiter
 from casty.raft.events import BarrierLifted, BarrierSet, Received, Role
 from casty.raft.messages import AppendEntriesRequest, InstallSnapshotRequest
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         VoteResponse,
     )
     from casty.raft.node import Raft
-    from casty.raft.types import Index, NodeId
+    from casty.raft.types import Index, NodeId, ServerId
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +163,9 @@ class ElectionMixin(ClusterNode):
 
     def _announce(self, notices: Iterable[Notice]) -> None:
         """Writes the core's log lines."""
-        for level, text in notices:
-            logger.log(_LEVELS[level], "%s: %s", self.node_id, text)
+        for level, text, about in notices:
+            said = ("raft", about or text)
+            self.note(logger, _LEVELS[level], said, f"{self.node_id}: {text}", state="")
 
     def _verdict(self) -> HandshakeError | None:
         """Why this node will meet no leader, as long as nothing changes; None while it knows one, or may."""
@@ -184,16 +186,15 @@ class ElectionMixin(ClusterNode):
         raft = self.raft
         if raft is None:
             return f"this node has not started within {seconds:g} s"
-        if raft.configuration is None:
-            return f"the cluster has not formed within {seconds:g} s: {self._absent()}"
-        return f"this node is not ready within {seconds:g} s: {self._missing(raft, waiter.index)}"
+        if raft.configuration is None or raft.leader is None:
+            what, why = self._prospects()
+            return f"{what} within {seconds:g} s: {why}"
+        return f"this node is not ready within {seconds:g} s: {self._missing(raft, raft.leader, waiter.index)}"
 
-    def _missing(self, raft: Raft, index: Index | None) -> str:
-        leader = raft.leader
-        if leader is None:
-            return f"no leader is known; {self._absent()}"
+    def _missing(self, raft: Raft, leader: ServerId, index: Index | None) -> str:
         if leader == raft.me and index is None:
-            return f"it leads, but has not heard of a majority; {self._absent()}"
+            _, why = self._prospects()
+            return f"it leads, but has not heard of a majority; {why}"
         known = f"leader {leader.node_id} is known"
         if index is not None:
             text = f"{known}; {self.machine.last_applied:,} of {index:,} entries are applied here"
@@ -202,8 +203,15 @@ class ElectionMixin(ClusterNode):
             return f"{known}; {raft.commit_index:,} of {raft.leader_commit:,} entries are committed here"
         return f"{known}, but has not said since the call how far it has committed"
 
-    def _absent(self) -> str:
-        """What the cluster lacks, as far as this node can tell."""
-        size = self.options.expected_size
-        here = sorted({self.identity.node_id, *(who.node_id for who in self.book.discovered(self.loop.time()))})
-        return "; ".join([f"of {size} members {', '.join(here)} are connected", *self.refusals.reasons()])
+    def _prospects(self) -> tuple[str, str]:
+        """What has not happened, and why, as far as this node can tell."""
+        assert self.raft is not None, "who waits is told when Raft ends"
+        what, why = outlook(
+            self.me,
+            self.book.discovered(self.loop.time()) | {self.me},
+            self.options.expected_size,
+            formed=self._formed(),
+            bound_to=self.raft.members,
+            configuration=self.raft.configuration,
+        )
+        return what, "; ".join([why, *self.refusals.reasons(), *self.refusals.troubles()])

@@ -125,6 +125,7 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
         if link.dial is not None:
             self._look_again()
             self.refusals.forget(link.dial.address)
+            self.repeats.settle("dial", link.dial.address)
             if link.dial.lane == "actor":
                 self._ask_open_searches(link)
 
@@ -144,16 +145,14 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
         self._look_again()
         if isinstance(error, ssl.SSLCertVerificationError):
             said = f"the certificate there is not believed: {error.verify_message}"
-            if self._note_refusal(dial, "CERTIFICATE_MISMATCH", said):
-                logger.warning("%s cannot be a peer: %s", dial.address, said)
+            self._note_refusal(dial, "CERTIFICATE_MISMATCH", said)
 
-    def _note_refusal(self, dial: Dial | None, code: str, text: str) -> bool:
-        """Tells those who wait for this node to be ready, if that is over now; says whether it is news."""
+    def _note_refusal(self, dial: Dial | None, code: str, text: str) -> None:
+        """Tells those who wait for this node to be ready, if that is over now."""
         if dial is None:
-            return False
-        is_news = self.refusals.note(dial.address, code, text)
+            return
+        self.refusals.note(dial.address, code, text)
         self._fail_ready_waiters(self._verdict())
-        return is_news
 
     def link_lost(self, link: Link) -> None:
         super().link_lost(link)

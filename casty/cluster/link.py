@@ -1,13 +1,22 @@
 """One TCP connection: frames in, frames out, and who is at the other end.
 
-Writes of one turn of the loop leave as one; several frames of one read are handled as one. What a link cannot
-send because its peer does not read is bounded: see `is_congested` and `drained`.
+Writes of one turn of the loop leave as one; several frames of one read are handled as one.
+
+What a link cannot send, because its peer does not read, is bounded:
+
+- Senders that can wait do, in one line, from `PAUSE_AT` on: see `in_turn`. So their share of the backlog is at
+  most `PAUSE_AT` and one frame. Each message that waits in the line is kept by its own sender.
+- Raft's messages are dropped from `CONGESTED_AT` on; Raft sends them again.
+- Answers can neither wait nor be dropped. The peer is not read from while it leaves them (spec MSG-10), so
+  there are only those to what it asked before. Beyond `HOPELESS_AT` the peer must keep reading, and `FULL_AT`
+  ends the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from casty.errors import NodeUnreachableError, ProtocolError
@@ -15,7 +24,7 @@ from casty.raft.types import NodeId, ServerId
 from casty.wire.frames import FrameDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from collections.abc import Buffer, Callable
 
     from casty.cluster.book import Dial
     from casty.wire.frames import Frame
@@ -35,8 +44,16 @@ CONGESTED_AT = 16 << 20
 through."""
 
 HOPELESS_AT = 64 << 20
-"""Unsent bytes at which the connection ends: answers cannot be refused, but a peer must not fill our memory by
-asking without reading (spec MSG-10)."""
+HOPELESS_SECONDS = 2.0
+"""Unsent bytes at which the connection ends if the peer has taken nothing for so long: answers cannot be
+refused, but a peer must not fill our memory by asking without reading (spec MSG-10)."""
+
+FULL_AT = 256 << 20
+"""Unsent bytes at which the connection ends although the peer reads."""
+
+STALL_SECONDS = 10.0
+"""A peer that takes nothing for so long is waited for no longer: messages for it become dead letters, and asks
+fail, until it reads again."""
 
 READ_BYTES = 64 << 10
 """The most that one read takes: some hundred small frames, or a good part of a large one."""
@@ -51,6 +68,9 @@ TURN_AT = 64 << 10
 COMPLAINTS_MAX = 300
 """Mistakes of one peer that are told apart: as many as there are frame types, and some of its users'."""
 
+TLS_RECORD = b"\x16\x03"
+"""How a TLS handshake begins. As a frame it would be of no known type, and wait for bytes that never come."""
+
 LINGER_SECONDS = 2.0
 """How long a connection that is being closed has to send what is queued."""
 
@@ -61,6 +81,8 @@ class Owner(Protocol):
     def link_made(self, link: Link) -> None: ...
     def link_frame(self, link: Link, frame: Frame) -> None: ...
     def link_fault(self, link: Link, fault: ProtocolError) -> None: ...
+    def link_cut(self, link: Link, what: str) -> None: ...
+    def link_unread(self, link: Link) -> None: ...
     def link_lost(self, link: Link) -> None: ...
 
 
@@ -86,8 +108,15 @@ class Link(asyncio.BufferedProtocol):
         self.is_over = False
         """Either side has ended it."""
         self.lost = False
+        self.has_failed = False
+        """Either side has said what is wrong with the other."""
+        self.cause: Exception | None = None
+        """What the system said when the connection was lost; None if nothing."""
+        self._has_begun = False
         self.ends_batch = True
         """The frame that is being handled is the last of those that came together."""
+        self.is_busy = False
+        """Who wants to send has to wait for its turn: see `in_turn`."""
         self.complaints: set[str] = set()
         """What the peer, or the log, has been told of already."""
         self._owner = owner
@@ -107,6 +136,11 @@ class Link(asyncio.BufferedProtocol):
         self._taken = 0
         """Of those, the bytes the kernel had taken when `note_progress` last looked, and what it had left."""
         self._left = 0
+        self._moved_at = 0.0
+        """When the peer was last seen to take some of what waited for it, or when that began to wait."""
+        self._line: OrderedDict[asyncio.Future[None], Callable[[], object]] = OrderedDict()
+        """Who waits for a turn, in the order in which they came, and what each wants to do then."""
+        self._is_served = False
         self._waiters: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
@@ -130,9 +164,7 @@ class Link(asyncio.BufferedProtocol):
         """
         if self.is_over:
             return
-        if self._paused and self.backlog >= HOPELESS_AT:
-            logger.warning("%r does not read: %s bytes wait for it", self, f"{self.backlog:,}")
-            self.abort()
+        if self._paused and self.backlog >= HOPELESS_AT and self._is_unread():
             return
         self._out.append(data)
         self._out_bytes += len(data)
@@ -170,23 +202,76 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def is_congested(self) -> bool:
-        """Whether so much is unsent that nothing more should be queued."""
+        """Whether so much is unsent that nothing more should be queued of what can be dropped."""
         return self._paused and self.backlog >= CONGESTED_AT
 
     @property
     def is_paused(self) -> bool:
-        """Whether senders that can wait should: see `drained`."""
+        """Whether the peer reads too slowly."""
         return self._paused
 
-    async def drained(self) -> None:
-        """Waits while the peer reads too slowly. Raises NodeUnreachableError if the connection ends first."""
-        while self._paused and not self.lost:
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            await waiter
-        if self.lost:
-            msg = f"the connection with node {self.node_id} ended before the message left"
-            raise NodeUnreachableError(msg)
+    # ----------------------------------------------------------------------------------------- waiting to send
+
+    async def in_turn(self, put: Callable[[], object]) -> None:
+        """Calls `put`, which sends, once the peer has read enough and all who came before have had their turn.
+
+        A sender that is cancelled before its turn has sent nothing, and one after it everything. Raises what
+        `put` raises, and NodeUnreachableError if nothing was sent: the connection ended, or the peer has read
+        nothing for STALL_SECONDS.
+        """
+        if self._is_stalled:
+            raise self._stalled()
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._line[turn] = put
+        try:
+            await turn
+        finally:
+            self._line.pop(turn, None)
+
+    def _serve_line(self) -> None:
+        """Lets those who wait send, first come, first served, until the peer has enough again.
+
+        In one turn of the loop they send little more than `TURN_AT`, so that others have their share.
+        """
+        self._is_served = False
+        limit = self._handed + self._out_bytes + TURN_AT
+        while self._line and not (self._paused or self.is_over) and self._handed + self._out_bytes < limit:
+            turn, put = self._line.popitem(last=False)
+            if turn.done():
+                continue  # cancelled
+            try:
+                put()
+            except Exception as error:
+                _fail(turn, error)
+            else:
+                turn.set_result(None)
+        self.flush()
+        if not (self._paused or self.is_over):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """The peer takes more."""
+        self.is_busy = bool(self._line)
+        if self.is_busy and not self._is_served:
+            self._is_served = True
+            self._loop.call_soon(self._serve_line)
+
+    def _dismiss(self, error: NodeUnreachableError) -> None:
+        """Those who wait wait in vain."""
+        line = list(self._line)
+        self._line.clear()
+        for turn in line:
+            if not turn.done():
+                _fail(turn, error)
+
+    @property
+    def _is_stalled(self) -> bool:
+        return self._paused and self._loop.time() - self._moved_at >= STALL_SECONDS
+
+    def _stalled(self) -> NodeUnreachableError:
+        return NodeUnreachableError(
+            f"node {self.node_id} reads too slowly: it has read nothing for {STALL_SECONDS:g} s"
+        )
 
     # ---------------------------------------------------------------------------------------------- ending
 
@@ -202,8 +287,9 @@ class Link(asyncio.BufferedProtocol):
         self.flush()
         self.is_over = True
         self.is_open = False
-        self._transport.close()
-        if self._unwritten():
+        unwritten = self._unwritten()
+        self._transport.close()  # under TLS, what is unwritten may not be known any more then
+        if unwritten:
             self._loop.call_later(LINGER_SECONDS, self.abort)
 
     def abort(self) -> None:
@@ -266,6 +352,12 @@ class Link(asyncio.BufferedProtocol):
         """Handles what the peer has sent, as far as it makes whole frames."""
         self.heard_at = self._loop.time()
         self.pinged_at = None
+        if self.hello is None and not self._has_begun:
+            self._has_begun = True
+            if bytes(memoryview(data)[:2]) == TLS_RECORD:
+                text = "it speaks TLS, and this node does not"
+                self._owner.link_fault(self, ProtocolError("HELLO_EXPECTED", "HELLO-1", text))
+                return
         self._decoder.receive_data(data)
         if self._held:
             self._held_bytes += memoryview(data).nbytes
@@ -324,31 +416,49 @@ class Link(asyncio.BufferedProtocol):
 
         A large frame on a slow network can hold up the answer to a ping for longer than anybody waits for it.
         """
+        now = self._loop.time()
         left = self._unwritten()
         taken = self._handed - left
         if self._left and taken > self._taken:
-            self.heard_at = self._loop.time()
+            self.heard_at = self._moved_at = now
             self.pinged_at = None
         self._taken, self._left = taken, left
+        if self._paused:
+            self._give_up_if_unread(now)
+
+    def _is_unread(self) -> bool:
+        """Whether the connection has ended now, for so much is unread."""
+        self.note_progress()
+        return self.is_over
+
+    def _give_up_if_unread(self, now: float) -> None:
+        if self._is_stalled:
+            self._dismiss(self._stalled())
+        backlog = self.backlog
+        if backlog >= FULL_AT or (backlog >= HOPELESS_AT and now - self._moved_at >= HOPELESS_SECONDS):
+            self._owner.link_unread(self)
+            self.abort()
 
     def eof_received(self) -> bool:
         cut = self._decoder.receive_eof()
         if cut is not None:
-            logger.info("%r: %s", self, cut)
+            self._owner.link_cut(self, cut)
         return False  # close our side, too (spec FRAME-8)
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self._paused = self.is_busy = True
+        self._moved_at = self._loop.time()
         self._read_or_wait()
 
     def resume_writing(self) -> None:
         self._paused = False
         self._read_or_wait()
-        self._wake_waiters()
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             logger.debug("%r lost: %r", self, exc)
+        self.cause = exc
         self._end()
 
     def _end(self) -> None:
@@ -359,11 +469,14 @@ class Link(asyncio.BufferedProtocol):
         self.is_over = True
         self._out.clear()
         self._out_bytes = 0
-        self._wake_waiters()
-        self._owner.link_lost(self)
-
-    def _wake_waiters(self) -> None:
+        self._dismiss(NodeUnreachableError(f"the connection with node {self.node_id} ended before this left"))
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        self._owner.link_lost(self)
+
+
+def _fail(turn: asyncio.Future[None], error: Exception) -> None:
+    turn.set_exception(error)
+    turn.exception()  # seen: should the sender leave this very moment, asyncio has nothing to complain about

@@ -11,13 +11,13 @@ import errno
 import logging
 import resource
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from casty.cluster.address import Address
 from casty.cluster.errand import run_errand
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from casty.cluster.link import Link
@@ -29,9 +29,6 @@ BACKLOG = 128
 
 RETRY_SECONDS = 0.5
 """How long nothing is accepted when not a single descriptor is left."""
-
-WARN_SECONDS = 60.0
-"""Between two lines about a lack of descriptors, which may come and go with each connection."""
 
 RESERVE_MIN = 16
 """Descriptors that are left to the log, a snapshot and the nodes this one dials: these, or an eighth of all."""
@@ -45,9 +42,11 @@ class Listener:
         make: Callable[[], Link],
         has_room: Callable[[], bool],
         *,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
         tls_seconds: float,
+        note: Callable[[tuple[str, str], str], None],
     ) -> None:
+        """`note` is told what people should know: a subject, which may recur, and the text."""
         self.arriving: set[Link] = set()
         """Links that are not made yet: for a moment, or as long as TLS takes. Who owns them takes them out."""
         self._make = make
@@ -58,7 +57,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._retries: set[asyncio.TimerHandle] = set()
         self._joining: set[asyncio.Task[None]] = set()
-        self._warned_at = -WARN_SECONDS
+        self._note = note
 
     async def listen(self, address: Address) -> Address:
         """Binds, and returns the address with the port it got. Raises OSError where it cannot."""
@@ -112,16 +111,16 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(BACKLOG):
             try:
-                connection, _ = listening.accept()
+                connection, place = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor, or no memory: the connection waits in the kernel
                 self._warn(f"accepts nothing for now: {error}")
                 self._pause(listening)
                 return
-            self._take(connection)
+            self._take(connection, str(place[0]))
 
-    def _take(self, connection: socket.socket) -> None:
+    def _take(self, connection: socket.socket, host: str) -> None:
         if not self._has_room():
             connection.close()
         elif (used := connection.fileno()) >= (most := _descriptors_for_connections()):
@@ -131,19 +130,24 @@ class Listener:
             )
         else:
             connection.setblocking(False)
-            task = asyncio.Task(self._join(connection), loop=self._loop, eager_start=True)
+            task = asyncio.Task(self._join(connection, host), loop=self._loop, eager_start=True)
             if not task.done():
                 self._joining.add(task)
                 task.add_done_callback(self._joining.discard)
 
-    async def _join(self, connection: socket.socket) -> None:
+    async def _join(self, connection: socket.socket, host: str) -> None:
         link = self._make()
         self.arriving.add(link)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: link, connection, ssl=self._tls, ssl_handshake_timeout=self._tls_seconds
+                lambda: link,
+                connection,
+                ssl=self._tls() if self._tls is not None else None,
+                ssl_handshake_timeout=self._tls_seconds,
             )
         except OSError as error:  # of TLS, too
+            if isinstance(error, ssl.SSLError):
+                self._note(("handshake", host), f"the TLS handshake of {host} fails: {error}")
             logger.debug("a connection was not made: %r", error)
         finally:
             self.arriving.discard(link)
@@ -161,10 +165,7 @@ class Listener:
         self._retries.add(retry)
 
     def _warn(self, what: str) -> None:
-        now = self._loop.time()
-        if now - self._warned_at >= WARN_SECONDS:
-            self._warned_at = now
-            logger.warning("this node %s; see the limit of open files (ulimit -n)", what)
+        self._note(("descriptors", ""), f"this node {what}; see the limit of open files (ulimit -n)")
 
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -11,8 +10,6 @@ if TYPE_CHECKING:
     from casty.cluster.link import Link
     from casty.errors import CastyError
     from casty.raft.types import NodeId
-
-logger = logging.getLogger(__name__)
 
 GRACE = 0.1
 """Seconds the others have to answer once one node has the actor: enough to choose the same one of several."""
@@ -51,6 +48,11 @@ class Search:
         """Where the question is open still."""
         return list(self._waiting.items())
 
+    @property
+    def holders(self) -> list[NodeId]:
+        """The nodes that have said so far that they have the actor."""
+        return sorted(self._found)
+
     def fail(self, error: CastyError) -> None:
         """There is nobody left to ask."""
         if not self._done.done():
@@ -72,7 +74,4 @@ class Search:
             self._grace.cancel()
         if self._done.done() or not self._found:
             return
-        if len(self._found) > 1:
-            nodes = ", ".join(sorted(self._found))
-            logger.warning("several nodes have an actor named %r: %s", self.name, nodes)
         self._done.set_result(self._found[min(self._found, key=str.encode)])

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.arguments import checked_callable
+from casty.cluster.repeats import Repeats
 from casty.cluster.skips import Skips, name_of
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
 from casty.hooks import text_of
@@ -65,6 +66,7 @@ class Machine:
         self._snapshot_index = Index(0)
         self._tried_index = Index(0)
         """Of the last attempt at a snapshot, whatever became of it."""
+        self._repeats = Repeats()
         self._apply: ApplyCallback | None = None
         self._create: CreateSnapshot | None = None
         self._restore: RestoreSnapshot | None = None
@@ -146,6 +148,15 @@ class Machine:
                 done.set_result(None)
         self._waiting = [(wanted, done) for wanted, done in self._waiting if not done.done()]
 
+    def _log_failure(self, snapshot: asyncio.Future[bool]) -> None:
+        error = snapshot.exception() if not snapshot.cancelled() else None
+        if error is None:
+            self._repeats.settle("snapshot")
+        elif not isinstance(error, SystemStoppedError):
+            text = f"no snapshot: {text_of(error, repr)}"
+            added = self._repeats.tell(("snapshot",), text, snapshot.get_loop().time())
+            logger.log(logging.DEBUG if added is None else logging.ERROR, "%s%s", text, added or "")
+
     def create_snapshot(self) -> asyncio.Future[bool]:
         """Asks for a snapshot of the state as it is between two commands; calls that overlap share it.
 
@@ -199,7 +210,7 @@ class Machine:
                     self._wake = None
                     self._others_ran()
                 if self._snapshot_is_due():
-                    self._want_snapshot().add_done_callback(_log_failure)
+                    self._want_snapshot().add_done_callback(self._log_failure)
                 if self._wanted is not None:
                     await self._take_snapshot(self._wanted)
         finally:
@@ -408,12 +419,6 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
     """Whoever wanted it may be gone; asyncio is not to report that nobody looked."""
     if not snapshot.cancelled():
         snapshot.exception()
-
-
-def _log_failure(snapshot: asyncio.Future[bool]) -> None:
-    error = snapshot.exception() if not snapshot.cancelled() else None
-    if error is not None and not isinstance(error, SystemStoppedError):
-        logger.error("no snapshot: %s", text_of(error, repr))
 
 
 def _is_cancelled() -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from casty.arguments import checked_timeout
 from casty.cluster.lookup import Found, Search
 from casty.cluster.node import ClusterNode
-from casty.cluster.remote import RemoteAsker, RemoteRef, code_of, error_of, fail, succeed
+from casty.cluster.remote import RemoteAsker, RemoteQuestion, RemoteRef, code_of, error_of, fail, succeed
 from casty.dead_letters import DeadLetter
 from casty.errors import (
     ActorNotFoundError,
@@ -37,7 +37,6 @@ from casty.wire.messages import (
 if TYPE_CHECKING:
     from casty.actor import Actor, ActorRef
     from casty.cluster.link import Link
-    from casty.cluster.remote import RemoteAsk
 
 logger = logging.getLogger(__name__)
 
@@ -117,9 +116,16 @@ class MessagingMixin(ClusterNode):
             msg = f"there is no actor named {name!r} here or on {nodes}, after {timeout:g} s"
             raise ActorNotFoundError(msg) from None
         finally:
+            self._note_holders(search)
             self.open_searches.discard(search)
             for link, number in search.unanswered():
                 self.searches.close(link, number)
+
+    def _note_holders(self, search: Search) -> None:
+        """Several actors of one name are a mistake, or a restart that is under way."""
+        if len(search.holders) > 1:
+            text = f"several nodes have an actor named {search.name!r}: {', '.join(search.holders)}"
+            self.note(logger, logging.WARNING, ("several", search.name), text)
 
     def _ask_everybody(self, search: Search) -> None:
         for (_, lane), link in self.links.dialled.items():
@@ -127,6 +133,8 @@ class MessagingMixin(ClusterNode):
                 self._ask_whether(link, search)
 
     def _ask_whether(self, link: Link, search: Search) -> None:
+        if link.is_congested:
+            return  # it is asked again, as all are
         number = self.searches.open(link, search)
         search.asked(link, number)
         link.send(self.wire.encode(LookupRequest(search.name, number)))
@@ -161,9 +169,9 @@ class MessagingMixin(ClusterNode):
     # ------------------------------------------------------------------------------------------- going out
 
     async def send_remote(self, node_id: NodeId, address: str, message: Any) -> None:
-        """Sends a message, and waits while its node reads too slowly; what cannot reach it is a dead letter.
+        """Sends a message, having waited while its node reads slowly; what cannot reach it is a dead letter.
 
-        Raises SerializationError and MessageTooLargeError.
+        Messages leave in the order of the calls (spec MSG-2). Raises SerializationError, MessageTooLargeError.
         """
         self._registry.check_loop()
         frame = self.wire.encode(ActorMessage(address, message))
@@ -171,58 +179,89 @@ class MessagingMixin(ClusterNode):
             self._registry.deliver(address, (message, None))
             return
         link = self._link_to(node_id)
-        if link is None and self._is_being_reached(node_id):
+        if link is None or self.reaching:
             link = await self._reached(node_id, REACH_SECONDS)
-        if link is None or link.is_congested:
-            why = "not connected" if link is None else "reads too slowly"
-            letter = DeadLetter(message, address, node_id, f"node {node_id} is {why}")
-            self._registry.dead_letters.add(letter)
-            return
-        link.send(frame)
-        if link.has_queued_enough:
-            await asyncio.sleep(0)
-        if link.is_paused:
+        if link is None:
+            self._bury(message, address, node_id, f"node {node_id} is not connected")
+        elif link.is_busy:
             try:
-                await link.drained()
+                await link.in_turn(lambda: link.send(frame))
             except NodeUnreachableError as error:
-                logger.debug("message for %s on %s: %s", address, node_id, error)
+                self._bury(message, address, node_id, str(error))
+        else:
+            link.send(frame)
+            if link.has_queued_enough:
+                await asyncio.sleep(0)
+
+    def _bury(self, message: Any, address: str, node_id: NodeId, why: str) -> None:
+        self._registry.dead_letters.add(DeadLetter(message, address, node_id, why))
 
     async def ask_remote(self, node_id: NodeId, address: str, message: Any, timeout: float | None) -> Any:
         """Asks an actor on another node. Raises what `ActorRef.ask` does."""
         self._registry.check_loop()
         if node_id == self.node_id:
             return await self._ask_here(address, message, timeout)
-        link, waited = self._link_to(node_id), 0.0
-        if link is None and self._is_being_reached(node_id):
-            begun = self.loop.time()
+        if not self.is_started:
+            raise self._not_asked(node_id, address, f"node {node_id} is not connected")
+        deadline = None
+        if timeout is not None:
+            deadline = self.loop.time() + timeout
+        link = self._link_to(node_id)
+        if link is None or self.reaching:
             patience = REACH_SECONDS if timeout is None else min(timeout, REACH_SECONDS)
             link = await self._reached(node_id, patience)
-            waited = self.loop.time() - begun
-        if link is None or link.is_congested:
-            if self.is_ending:
-                raise SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
-            why = "is not connected" if link is None else "reads too slowly"
+        if link is None:
             await asyncio.sleep(0)  # a loop of retries must let others run
-            raise NodeUnreachableError(f"node {node_id} {why}; {address} was not asked")
-        ask: RemoteAsk = self.loop.create_future()
-        deadline = remaining = None
-        if timeout is not None:
-            seconds = max(0.0, timeout - waited)
-            deadline, remaining = self.loop.time() + seconds, int(seconds * 1000)
-        number = self.asks.open(link, ask, deadline)
+            raise self._not_asked(node_id, address, f"node {node_id} is not connected")
+        question = RemoteQuestion(link, address, message, deadline, self.loop.create_future())
+        if link.is_busy:
+            await self._wait_to_ask(node_id, question, timeout)
+        else:
+            self._put_question(question)
         try:
-            # An ask that is the only one waits for nobody; others leave together, and cost one write.
-            link.send(self.wire.encode_ask(address, number, remaining, message), at_once=len(self.asks) == 1)
-            if deadline is not None:
-                self.ask_alarm.hasten(self.loop, deadline)
-            return await ask
+            return await question.answer
         except AskTimeoutError:
             kind = type(message).__qualname__
             text = f"{address} on node {node_id} gave no answer to {kind} in {timeout:g} s"
             raise AskTimeoutError(text) from None
         except BaseException:
+            self.asks.close(link, question.number)
+            raise
+
+    def _put_question(self, question: RemoteQuestion) -> None:
+        """Sends an ask. Its number is closed again if it cannot be encoded."""
+        link, deadline = question.link, question.deadline
+        remaining = None if deadline is None else max(0, int((deadline - self.loop.time()) * 1000))
+        question.number = number = self.asks.open(link, question.answer, deadline)
+        try:
+            frame = self.wire.encode_ask(question.address, number, remaining, question.message)
+        except BaseException:
             self.asks.close(link, number)
             raise
+        # An ask that is the only one waits for nobody; others leave together, and cost one write.
+        link.send(frame, at_once=len(self.asks) == 1)
+        if deadline is not None:
+            self.ask_alarm.hasten(self.loop, deadline)
+
+    async def _wait_to_ask(self, node_id: NodeId, question: RemoteQuestion, timeout: float | None) -> None:
+        """Sends an ask when its turn has come; the time that it waits for that is its own."""
+        try:
+            async with asyncio.timeout_at(question.deadline):
+                await question.link.in_turn(lambda: self._put_question(question))
+        except TimeoutError:
+            if not question.number:
+                text = f"node {node_id} reads too slowly; {question.address} was not asked within {timeout:g} s"
+                raise AskTimeoutError(text) from None
+        except NodeUnreachableError as error:
+            raise self._not_asked(node_id, question.address, str(error)) from None
+        except asyncio.CancelledError:
+            self.asks.close(question.link, question.number)
+            raise
+
+    def _not_asked(self, node_id: NodeId, address: str, why: str) -> CastyError:
+        if self.is_ending:
+            return SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
+        return NodeUnreachableError(f"{why}; {address} was not asked")
 
     def _give_up_overdue(self) -> None:
         """The deadline of an ask has come; one alarm serves them all."""
@@ -247,14 +286,25 @@ class MessagingMixin(ClusterNode):
     async def _reached(self, node_id: NodeId, seconds: float) -> Link | None:
         """The connection to that node; where it is dialled for the first time, once it is made.
 
-        Who has just come may have sent a ref to be answered through, before it is dialled back.
+        Who has just come may have sent a ref to be answered through, before it is dialled back. Who comes while
+        others wait goes on after them, though the connection is there by then.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._is_being_reached(node_id):
-                    waiter: asyncio.Future[None] = self.loop.create_future()
-                    self.reach_waiters.append(waiter)
-                    await waiter
+        if node_id not in self.reaching and not self._is_being_reached(node_id):
+            return self._link_to(node_id)
+        self.reaching[node_id] = self.reaching.get(node_id, 0) + 1
+        try:
+            if not self._is_being_reached(node_id):
+                await asyncio.sleep(0)  # the others have been woken already, and go on before this one
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while self._is_being_reached(node_id):
+                        waiter: asyncio.Future[None] = self.loop.create_future()
+                        self.reach_waiters.append(waiter)
+                        await waiter
+        finally:
+            self.reaching[node_id] -= 1
+            if not self.reaching[node_id]:
+                del self.reaching[node_id]
         return self._link_to(node_id)
 
     def _look_again(self) -> None:
@@ -297,8 +347,11 @@ class MessagingMixin(ClusterNode):
     def _on_actor_message(self, link: Link, message: ActorMessage) -> None:
         if isinstance(message.message, Undecodable):
             error = message.message.error
-            level = logging.ERROR if link.is_news(f"message: {error}") else logging.DEBUG
-            logger.log(level, "a message of node %s for %s was dropped: %s", link.node_id, message.actor, error)
+            text = f"a message of node {link.node_id} for {message.actor} was dropped: {error}"
+            if link.is_news(f"message: {error}"):
+                self.note(logger, logging.ERROR, ("dropped", link.node_id, str(error)), text, state="")
+            else:
+                logger.debug("%s", text)
             letter = DeadLetter(None, message.actor, self.node_id, str(error))
             self._registry.dead_letters.add(letter)
             return
@@ -322,7 +375,8 @@ class MessagingMixin(ClusterNode):
         try:
             frame = self.wire.encode_reply(number, value)
         except (SerializationError, MessageTooLargeError) as problem:
-            logger.error("a reply to node %s cannot be sent: %s", link.node_id, problem)
+            text = f"a reply to node {link.node_id} cannot be sent: {problem}"
+            self.note(logger, logging.ERROR, ("reply", link.node_id, type(problem)), text, state="")
             too_large = isinstance(problem, MessageTooLargeError)
             code = "REPLY_TOO_LARGE" if too_large else "BAD_REPLY"
             frame = self.wire.encode(_failure(number, code, type(problem).__name__, str(problem)))

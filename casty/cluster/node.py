@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from casty.cluster.alarm import Alarm
     from casty.cluster.book import PeerBook
     from casty.cluster.calls import Calls
+    from casty.cluster.certificates import Certificates
+    from casty.cluster.dialling import Dialler
     from casty.cluster.handshake import Identity
     from casty.cluster.listener import Listener
     from casty.cluster.lookup import Search
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from casty.cluster.readiness import ReadyWaiter
     from casty.cluster.refusals import Refusals
     from casty.cluster.remote import RemoteAsk
+    from casty.cluster.repeats import Repeats, Subject
     from casty.cluster.switchboard import Switchboard
     from casty.cluster.tls import TLS
     from casty.cluster.turn import Turn
@@ -122,9 +125,13 @@ class ClusterNode(ActorSystem):
     listen: Address
     advertise: Address
     tls: TLS | None
+    certificates: Certificates | None
+    """What `tls` names, as the files are now; None without TLS."""
+    repeats: Repeats
     loop: asyncio.AbstractEventLoop
 
     book: PeerBook
+    dialler: Dialler
     listener: Listener | None
     links: Links
     switchboard: Switchboard
@@ -139,6 +146,8 @@ class ClusterNode(ActorSystem):
     open_searches: set[Search]
     reach_waiters: list[asyncio.Future[None]]
     """Who waits for a connection that is being made; all look again when one was, or was not."""
+    reaching: dict[NodeId, int]
+    """How many wait for which node's first connection."""
     tasks: set[asyncio.Task[Any]]
     """The tasks this node owns besides its actors'; all end with it."""
     frame_bytes_max: int
@@ -188,6 +197,35 @@ class ClusterNode(ActorSystem):
         """Hands an event to the core, which takes all that came in one turn of the loop together."""
         if self.turn is not None:
             self.turn.post(event)
+
+    def note(
+        self,
+        log: logging.Logger,
+        level: int,
+        about: Subject,
+        text: str,
+        *,
+        state: str | None = None,
+        burst: int = 1,
+    ) -> None:
+        """Writes a line that may come again and again: see `Repeats`. What is left out has level DEBUG.
+
+        `state` stands for the text where a peer chooses that, or where it is never the same.
+        """
+        added = self.repeats.tell(about, text if state is None else state, self.loop.time(), burst=burst)
+        log.log(logging.DEBUG if added is None else level, "%s%s", text, added or "", stacklevel=2)
+
+    def _formed(self) -> frozenset[ServerId]:
+        """The members that are connected and said that their cluster has formed."""
+        links = self.links.all()
+        return frozenset(
+            link.server
+            for link in links
+            if link.server is not None
+            and link.hello is not None
+            and link.hello.member
+            and link.hello.cluster_id
+        )
 
     def link_frame(self, link: Link, frame: Frame) -> None:
         """Hands a frame to the slice that handles it."""

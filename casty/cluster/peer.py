@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 import ssl
-from ipaddress import ip_address
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from casty.cluster.address import Address, parse_address
-from casty.cluster.errand import run_errand
+from casty.cluster.dialling import hand_over
 from casty.cluster.handshake import judge
 from casty.cluster.link import Link
 from casty.cluster.node import ClusterNode
@@ -49,6 +46,9 @@ DEAD_SECONDS = 5.0
 REDIAL_SECONDS = 0.05
 """Attempts that fail close together are followed up together: many dead addresses cost little (spec PEER-5)."""
 
+FLAPS_MAX = 10
+"""Lines of one kind about one peer within some minutes: what comes and goes is told of, if not for ever."""
+
 FAULT_CHARS_MAX = 500
 """Of what a fault quotes from its peer: an ERROR must fit where only a hello is expected."""
 
@@ -82,30 +82,28 @@ class PeerMixin(ClusterNode):
         self.dial_alarm.set(self.loop, self.book.next_due())
 
     async def _dial(self, dial: Dial) -> None:
+        """Connects to the first of the host's addresses that answers."""
+        context = self.certificates.for_dialling() if self.certificates is not None else None
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._connect(dial)
+            transport = await self.dialler.connect(dial.address, CONNECT_SECONDS, context)
+            hand_over(transport, Link(self, dial))
         except (OSError, ValueError) as error:  # ValueError: a host name that DNS cannot even ask for
             self._on_failed_dial(dial, error)
 
-    async def _connect(self, dial: Dial) -> None:
-        """Connects to the first of the host's addresses where somebody listens."""
-        context = self.tls.client_context() if self.tls is not None else None
-        name = dial.address.host if context is not None else None
-        places = await _resolved(dial.address)
-        for place in places:
-            try:
-                await self.loop.create_connection(
-                    lambda: Link(self, dial), *place, ssl=context, server_hostname=name
-                )
-            except OSError as error:
-                if place is places[-1] or isinstance(error, ssl.SSLError):
-                    raise
-            else:
-                return
-
     def _on_failed_dial(self, dial: Dial, error: Exception) -> None:
-        logger.debug("cannot reach %s for %s: %r", dial.address, dial.lane, error)
+        where = dial.address
+        if isinstance(error, ssl.SSLCertVerificationError):
+            level, said = logging.WARNING, f"{where} cannot be a peer: the certificate there is not believed: "
+            said += error.verify_message
+        elif isinstance(error, ssl.SSLError):
+            level, said = logging.WARNING, f"TLS with {where} fails: {error}; does the node there speak it?"
+        else:
+            level, said = logging.INFO, f"{where} cannot be reached: {_reason(error)}"
+        if self.book.lasts(where):
+            self.refusals.trouble(where, said)
+            self.note(logger, level, ("dial", where), said)
+        else:
+            logger.debug("%s", said)
         self.book.failed(dial, self.loop.time())
         self._dial_soon()
 
@@ -184,8 +182,11 @@ class PeerMixin(ClusterNode):
     def _on_refusal(self, link: Link, frame: Frame) -> None:
         """The other side will have none of this node, and says why. An ERROR is not answered (spec ERROR-1)."""
         said = self._refusal_in(frame)
-        where = link.dial.address if link.dial is not None else link.peer_host
-        logger.warning("%s refuses this node: %s", where, _shown(said) if said else "it does not say why")
+        where = _where(link)
+        text = f"{where} refuses this node: {_shown(said) if said else 'it does not say why'}"
+        link.has_failed = True
+        self.refusals.trouble(where, text)
+        self.note(logger, logging.WARNING, ("dial", where, said.code if said else ""), text, state="")
         if link.dial is not None and said is not None and said.code == "SELF_CONNECTION":
             self.book.found_self(link.dial.address)  # by a way on which the ends of a connection do not show
         link.close()
@@ -246,14 +247,15 @@ class PeerMixin(ClusterNode):
             self._discover()
         if link.dial is not None and lane == "raft":
             self.post(Connected(link.server, hello.boot_id))
-        logger.info("%s node %s (%s lane)", "accepted" if link.dial is None else "reached", link.node_id, lane)
+        text = f"{'accepted' if link.dial is None else 'reached'} node {link.node_id} ({lane} lane)"
+        self.note(logger, logging.INFO, ("open", text), text, burst=FLAPS_MAX)
         self._dial_due()
 
     def _discover(self) -> None:
         """Tells the core who is here (spec FORM-4)."""
         if self.identity.member:
             others = self.book.discovered(self.loop.time())
-            self.post(Discovered(others | {self.me}))
+            self.post(Discovered(others | {self.me}, self._formed()))
 
     # --------------------------------------------------------------------------------------------- handling
 
@@ -274,19 +276,39 @@ class PeerMixin(ClusterNode):
             link.send(self.wire.encode(Ping(message.id, pong=True)))
 
     def _on_error(self, link: Link, message: ErrorFrame) -> None:
-        said = _shown(message)
-        level = logging.WARNING if link.is_news(f"said: {said}") else logging.DEBUG
-        logger.log(level, "node %s says: %s", link.node_id, said)
+        text = f"node {link.node_id} says: {_shown(message)}"
+        if link.is_news(text):
+            self.note(logger, logging.WARNING, ("said", text), text)
+        else:
+            logger.debug("%s", text)
 
     # ------------------------------------------------------------------------------------- faults and losses
 
     def link_fault(self, link: Link, fault: ProtocolError) -> None:
         """The peer broke a rule for which the connection ends; the node goes on (spec ERROR-2, ERROR-3)."""
-        who = link.node_id or (link.dial.address if link.dial is not None else link.peer_host) or "a stranger"
+        where, link.has_failed = _where(link), True
         said = ErrorFrame(fault.code, fault.rule, fault.text[:FAULT_CHARS_MAX])
-        logger.warning("closing the connection with %s: %s", who, _shown(said))
+        text = f"closing the connection with {link.node_id or where or 'a stranger'}: {_shown(said)}"
+        if link.hello is None:
+            self.refusals.trouble(where, f"this node refuses {where}: {_shown(said)}")
+        about = ("dial", where) if link.dial is not None else ("closing", where)
+        self.note(logger, logging.WARNING, (*about, fault.code), text, state="")
         link.send(self.wire.encode(said))
         link.close()
+
+    def _note_mistake(self, link: Link, fault: ProtocolError, kind: str) -> None:
+        """A peer made a mistake of this kind for the first time on its connection, which stays."""
+        about = ("mistake", link.node_id, fault.code, kind)
+        self.note(logger, logging.WARNING, about, f"node {link.node_id}: {fault}", state="")
+
+    def link_cut(self, link: Link, what: str) -> None:
+        """The connection ended in the middle of a frame."""
+        self.note(logger, logging.INFO, ("cut", _where(link)), f"{link!r}: {what}", state="")
+
+    def link_unread(self, link: Link) -> None:
+        """The peer does not read the answers it asks for; its connection ends (spec MSG-10)."""
+        text = f"{link!r} does not read: {link.backlog:,} bytes wait for it"
+        self.note(logger, logging.WARNING, ("unread", link.node_id), text, state="")
 
     def link_lost(self, link: Link) -> None:
         """The connection is gone; what was dialled will be dialled again."""
@@ -294,6 +316,8 @@ class PeerMixin(ClusterNode):
         now = self.loop.time()
         if link.hello is None or link.server is None:
             if link.dial is not None:
+                self._note_silence(link, link.dial)
+                self.dialler.was_useless(link.dial.address, link.peer_host)
                 self.book.failed(link.dial, now)
         elif link.dial is None:
             _remove(self.links.accepted, (link.node_id, link.hello.lane), link)
@@ -303,8 +327,21 @@ class PeerMixin(ClusterNode):
                 self.post(Disconnected(link.server))
         if link.server is not None and not any(other.server == link.server for other in self.links.all()):
             self.book.departed(link.server, now)
-            logger.info("lost node %s", link.node_id)
+            text = f"lost node {link.node_id}"
+            self.note(logger, logging.INFO, ("open", text), text, burst=FLAPS_MAX)
         self._dial_soon()
+
+    def _note_silence(self, link: Link, dial: Dial) -> None:
+        """A connection that was dialled has ended before a hello came, and neither side has said why."""
+        if link.has_failed or not self.book.lasts(dial.address) or self.is_ending:
+            return
+        if self.certificates is not None:
+            hint = f"does it believe this node's certificate? {link.cause or ''}".rstrip()
+        else:
+            hint = "is a node there, and is it one without TLS, like this?"
+        text = f"{dial.address} closes the connection without a hello: {hint}"
+        self.refusals.trouble(dial.address, text)
+        self.note(logger, logging.WARNING, ("dial", dial.address), text)
 
     def _sweep(self) -> None:
         """Once a second: pings who is silent, gives up who stays so, forgets who has been gone for long."""
@@ -316,7 +353,8 @@ class PeerMixin(ClusterNode):
             link.note_progress()
             silent = now - link.heard_at
             if link.pinged_at is not None and now - link.pinged_at >= DEAD_SECONDS - SWEEP_SECONDS:
-                logger.warning("node %s has been silent for %.1f s", link.node_id, silent)
+                text = f"node {link.node_id} has been silent for {silent:.1f} s"
+                self.note(logger, logging.WARNING, ("silent", link.node_id), text, state="", burst=FLAPS_MAX)
                 link.abort()
             elif silent >= SWEEP_SECONDS:
                 # Counted from the ping, for it may have been this node that did not listen.
@@ -347,6 +385,8 @@ class PeerMixin(ClusterNode):
                 continue  # Raft tolerates loss, and asks again
             try:
                 if isinstance(message, Refusal):
+                    if message.code == "NOT_A_MEMBER" and not link.is_news(message.code):
+                        continue  # once on each connection (spec ERROR-4)
                     frame = self.wire.encode(ErrorFrame(message.code, message.rule, message.text))
                 else:
                     frame = self.wire.encode_raft(self.identity.node_id, message)
@@ -359,19 +399,19 @@ class PeerMixin(ClusterNode):
 
     def _note_unsendable(self, link: Link, error: MessageTooLargeError) -> None:
         """The node at the other end goes without, and this one goes on. Said once for each connection."""
-        level = logging.ERROR if link.is_news("unsendable") else logging.DEBUG
-        logger.log(level, "node %s cannot be brought up to date: %s: raise max_frame_size", link.node_id, error)
+        text = f"node {link.node_id} cannot be brought up to date: {error}: raise max_frame_size"
+        self.note(logger, logging.ERROR, ("unsendable", link.node_id), text, state="")
 
 
-async def _resolved(address: Address) -> list[Address]:
-    """Where the host is. Names are looked up in threads of their own, for each may take long, and invented
-    ones must neither keep the loop's few threads from others nor the process from ending (spec PEER-5)."""
-    try:
-        ip_address(address.host)
-    except ValueError:
-        found = await run_errand(socket.getaddrinfo, *address, type=socket.SOCK_STREAM)
-        return [Address(str(place[0]), address.port) for *_, place in found]
-    return [address]
+def _where(link: Link) -> Address | str:
+    """Where the peer is, as far as this node knows before it has said hello."""
+    return link.dial.address if link.dial is not None else link.peer_host
+
+
+def _reason(error: Exception) -> str:
+    """What the system says, without what it is called with."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return said or type(error).__name__
 
 
 def _shown(said: ErrorFrame) -> str:

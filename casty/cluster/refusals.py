@@ -1,4 +1,4 @@
-"""Which seeds and this node will have nothing to do with each other, and why. Pure."""
+"""Which nodes and this one do not talk to each other, and why. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,19 @@ TEXT_MAX = 300
 """Of what a peer says, how much goes into an error of ours."""
 
 
+TROUBLES_MAX = 16
+"""Hosts of which it is remembered why they cannot be talked to; strangers may be any number."""
+
+
 class Refusals:
-    """What the seeds said at the last attempt that reached them. A refusal by either side counts."""
+    """What the seeds said at the last attempt that reached them. A refusal by either side counts.
+
+    Beside that, what else keeps nodes from talking to this one, which may pass: the last of it for each host.
+    """
 
     def __init__(self, seeds: Iterable[Address]) -> None:
         self._why: dict[Address, str | None] = dict.fromkeys(seeds)
+        self._troubles: dict[object, str] = {}
 
     def note(self, seed: Address, code: str, text: str) -> bool:
         """That seed refuses this node, or this node that seed; says whether that is news."""
@@ -39,6 +47,19 @@ class Refusals:
         """They talk now."""
         if seed in self._why:
             self._why[seed] = None
+        self._troubles.pop(seed, None)
+
+    def trouble(self, where: object, text: str) -> None:
+        """The node there, an address or a host, cannot be talked to for now."""
+        self._troubles.pop(where, None)
+        if len(self._troubles) >= TROUBLES_MAX:
+            del self._troubles[next(iter(self._troubles))]
+        self._troubles[where] = text[:TEXT_MAX].encode("unicode_escape").decode()
+
+    def troubles(self) -> list[str]:
+        """A clause for each host, but for seeds whose refusal is among the `reasons`."""
+        refusing = {seed for seed, why in self._why.items() if why}
+        return [text for where, text in self._troubles.items() if where not in refusing]
 
     def reasons(self) -> list[str]:
         """A clause for each refusal that stands."""

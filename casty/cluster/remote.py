@@ -62,6 +62,22 @@ type RemoteAsk = asyncio.Future[Any]
 """An ask that left this node: the future its asker waits on. A plain one, which a task awaits in less time."""
 
 
+class RemoteQuestion:
+    """An ask on its way to another node: what is asked, where, until when, and under which number."""
+
+    __slots__ = ("address", "answer", "deadline", "link", "message", "number")
+
+    def __init__(
+        self, link: Link, address: str, message: Any, deadline: float | None, answer: RemoteAsk
+    ) -> None:
+        self.link = link
+        self.address = address
+        self.message = message
+        self.deadline = deadline
+        self.answer = answer
+        self.number = 0
+
+
 def succeed(ask: RemoteAsk, value: object) -> None:
     if not ask.done():
         ask.set_result(value)

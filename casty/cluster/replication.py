@@ -78,10 +78,10 @@ class LogReplicationMixin(ClusterNode):
         or `timeout` seconds passed; None is without a bound), and StorageError where Raft has failed here,
         before or after it was appended. Raises ApplyError where it is committed but the callback raised. All
         other errors mean that it certainly was not appended: SerializationError for a command that
-        some member could not read, MessageTooLargeError for one that no frame can carry, ReentrancyError in a callback of the state machine, which it would wait
-        for, SystemStoppedError once the node has shut down, RuntimeError before the start and outside the
-        node's event loop, TypeError and ValueError for a timeout that is no time. Commands appended by one
-        caller commit in call order.
+        some member could not read, MessageTooLargeError for one that no frame can carry, ReentrancyError in a
+        callback of the state machine, which it would wait for, SystemStoppedError once the node has shut down,
+        RuntimeError before the start and outside the node's event loop, TypeError and ValueError for a timeout
+        that is no time. Commands appended by one caller commit in call order.
         """
         seconds = checked_timeout(timeout)
         await self.require_running("append_command()")

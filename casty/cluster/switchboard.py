@@ -42,9 +42,15 @@ KEEPS_CONNECTION = frozenset({"BAD_PAYLOAD"})
 class Switchboard:
     """Connects each frame to its handler, once its sender has been accepted."""
 
-    def __init__(self, wire: MessageCodec, handlers: Mapping[int, Handler]) -> None:
+    def __init__(
+        self,
+        wire: MessageCodec,
+        handlers: Mapping[int, Handler],
+        note: Callable[[Link, ProtocolError, str], None],
+    ) -> None:
         self._wire = wire
         self._handlers = handlers
+        self._note = note
 
     def put_through(self, link: Link, frame: Frame) -> None:
         """Has the frame handled, or complains of it. Raises ProtocolError where the connection is to end."""
@@ -82,8 +88,10 @@ class Switchboard:
 
         The log has one line of each kind, however often a peer makes the mistake.
         """
-        level = logging.DEBUG if about in link.complaints else logging.WARNING
-        link.complaints.add(about)
-        logger.log(level, "node %s: %s", link.node_id, fault)
+        if about not in link.complaints:
+            link.complaints.add(about)
+            self._note(link, fault, about)
+        else:
+            logger.debug("node %s: %s", link.node_id, fault)
         if not silently:
             link.send(self._wire.encode_error(fault))

@@ -19,6 +19,8 @@ from casty.cluster.alarm import Alarm
 from casty.cluster.body import Body, to_the_end
 from casty.cluster.book import PeerBook
 from casty.cluster.calls import Calls
+from casty.cluster.certificates import Certificates
+from casty.cluster.dialling import Dialler
 from casty.cluster.dice import dice
 from casty.cluster.exchange import Exchange
 from casty.cluster.handshake import Identity
@@ -29,6 +31,7 @@ from casty.cluster.naming import checked_cluster_name, checked_node_id, default_
 from casty.cluster.node import Failure, Links
 from casty.cluster.peer import HELLO_SECONDS
 from casty.cluster.refusals import Refusals
+from casty.cluster.repeats import Repeats
 from casty.cluster.sizes import core_options
 from casty.cluster.skips import Skips
 from casty.cluster.storeroom import LEAVE_SECONDS, leave_store, open_store
@@ -124,6 +127,8 @@ class DistributedActorSystem(Exchange):
         )
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
+        self.certificates = None
+        self.repeats = Repeats()
         self.frame_bytes_max = max_frame_size
         self._advertised = (
             parse_address(checked_text("advertise", advertise)) if advertise is not None else None
@@ -139,11 +144,13 @@ class DistributedActorSystem(Exchange):
         )
         self.wire = MessageCodec(self.values, max_frame_size)
         self.links = Links()
+        self.dialler = Dialler()
         self.asks = Calls()
         self.searches = Calls()
         self.pings = Calls()
         self.open_searches = set()
         self.reach_waiters = []
+        self.reaching = {}
         self.tasks = set()
         self.store = None
         self.writer = None
@@ -162,7 +169,7 @@ class DistributedActorSystem(Exchange):
         self.start_over = asyncio.Event()
         self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
-        self.switchboard = Switchboard(self.wire, self._frame_handlers())
+        self.switchboard = Switchboard(self.wire, self._frame_handlers(), self._note_mistake)
         self.failure.listen(self._on_failure)
 
     def _new_machine(self, snapshot_every: int | None, skips: Skips) -> Machine:
@@ -228,13 +235,24 @@ class DistributedActorSystem(Exchange):
             raise SystemStoppedError(msg)
 
     async def _listen(self) -> Address:
-        context = self.tls.server_context() if self.tls is not None else None
-        if context is None and not is_loopback(self.listen.host):
+        if self.tls is not None:
+            self.certificates = Certificates(self.tls, self._note_certificates)
+        elif not is_loopback(self.listen.host):
             logger.warning("listening on %s without TLS: whoever reaches it can join", self.listen.host)
         self.listener = Listener(
-            lambda: Link(self), self._has_room_for_strangers, tls=context, tls_seconds=HELLO_SECONDS
+            lambda: Link(self),
+            self._has_room_for_strangers,
+            tls=self.certificates.for_accepting if self.certificates is not None else None,
+            tls_seconds=HELLO_SECONDS,
+            note=lambda about, text: self.note(logger, logging.WARNING, about, text, state=""),
         )
         return await self.listener.listen(self.listen)
+
+    def _note_certificates(self, text: str, is_trouble: bool) -> None:
+        if not is_trouble:
+            self.repeats.settle("certificates")
+        level = logging.WARNING if is_trouble else logging.INFO
+        self.note(logger, level, ("certificates", is_trouble), f"this node {text}")
 
     async def _open_store(self, bound: Address) -> None:
         """Reads what this node remembers, and knows itself by it."""

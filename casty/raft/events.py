@@ -60,9 +60,14 @@ class Disconnected(NamedTuple):
 
 
 class Discovered(NamedTuple):
-    """Who said hello as a member, this server included; everything that formation may consider."""
+    """Who said hello as a member, this server included; everything that formation may consider.
+
+    `formed` are those of them that said they belong to a cluster that has formed. It decides nothing: it is for
+    what people are told.
+    """
 
     servers: frozenset[ServerId]
+    formed: frozenset[ServerId] = frozenset()
 
 
 class SnapshotTaken(NamedTuple):
@@ -141,10 +146,14 @@ class Passed(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """A line for the log, at the level of that name: info, warning or error."""
+    """A line for the log, at the level of that name: info, warning or error.
+
+    `about` stands for the text where peers choose that, so that one of them cannot fill the log.
+    """
 
     level: str
     text: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

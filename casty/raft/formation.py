@@ -29,6 +29,13 @@ class Standing(StrEnum):
     LEARNER = "learner"
 
 
+REMEDY = (
+    "Its members never change: if this node is to use its actors only, start it with member=False; if it is a "
+    "member that has lost its disk, the leader makes it a learner"
+)
+"""What the operator of a node outside can do."""
+
+
 class Ballot(NamedTuple):
     """What a server may campaign for: whose votes, how many of them, and in which kind of election."""
 
@@ -119,6 +126,7 @@ def misfit(state: State, sender: ServerId, configuration: Configuration) -> str 
 def adopt_configuration(state: State, configuration: Configuration) -> None:
     """Entry 1, or a snapshot, says who belongs; this server's standing follows from it."""
     state.configuration = configuration
+    say_if_other_size(state)
     if state.me in configuration.members:
         return
     state.election_deadline = None
@@ -131,11 +139,23 @@ def adopt_configuration(state: State, configuration: Configuration) -> None:
     )
 
 
-def discover(state: State, servers: frozenset[ServerId]) -> None:
+def say_if_other_size(state: State) -> None:
+    """The list this server is bound to holds more or fewer than it was told to expect (spec FORM-11)."""
+    members, expected = member_list(state), state.options.expected_size
+    if members is not None and len(members) != expected:
+        names = ", ".join(member.node_id for member in members)
+        state.notice(
+            "warning",
+            f"expected_cluster_size is {expected} here, but the cluster has {len(members)} members ({names}). "
+            f"They never change; start this node with {len(members)}",
+        )
+
+
+def discover(state: State, servers: frozenset[ServerId], formed: frozenset[ServerId] = frozenset()) -> None:
     """The connections know other servers than before (spec FORM-4, FORM-11)."""
-    if servers == state.discovered:
+    if servers == state.discovered and formed == state.formed:
         return
-    state.discovered = servers
+    state.discovered, state.formed = servers, formed
     now = ballot(state)
     if state.poll is not None and (now is None or now.members != state.poll.members):
         state.role, state.poll = Role.FOLLOWER, None
@@ -148,6 +168,9 @@ def discover(state: State, servers: frozenset[ServerId]) -> None:
 
 def _say_what_blocks(state: State) -> None:
     match standing(state):
+        case Standing.FRESH if state.formed:
+            names = ", ".join(str(server) for server in sorted_members(state.formed))
+            state.notice("warning", f"a cluster has formed without {state.me}: {names} belong to it. {REMEDY}")
         case Standing.FRESH if len(state.discovered) >= state.options.expected_size and ballot(state) is None:
             names = ", ".join(str(server) for server in sorted_members(state.discovered))
             state.notice(

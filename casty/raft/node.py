@@ -33,7 +33,7 @@ from casty.raft.events import (
     Ticked,
 )
 from casty.raft.following import on_leader_request
-from casty.raft.formation import ballot, discover, is_listed, standing
+from casty.raft.formation import ballot, discover, is_listed, member_list, say_if_other_size, standing
 from casty.raft.log import Log
 from casty.raft.messages import (
     AppendEntriesRequest,
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from casty.raft.events import Event
     from casty.raft.messages import Message
     from casty.raft.options import Options
-    from casty.raft.types import Recovered, ServerId
+    from casty.raft.types import Members, Recovered, ServerId
 
 
 class Raft:
@@ -100,6 +100,7 @@ class Raft:
         )
         if ballot(state) is not None:
             restart_election_timer(state)
+        say_if_other_size(state)
 
     # ---------------------------------------------------------------------------------------- what to look at
 
@@ -115,6 +116,11 @@ class Raft:
     def configuration(self) -> Configuration | None:
         """The cluster's id and members, once entry 1 or a snapshot said so."""
         return self._state.configuration
+
+    @property
+    def members(self) -> Members | None:
+        """The list this server is bound to; None while it is FRESH."""
+        return member_list(self._state)
 
     @property
     def role(self) -> Role:
@@ -189,8 +195,8 @@ class Raft:
                 on_connected(state, server, boot_id)
             case Disconnected(server):
                 on_disconnected(state, server)
-            case Discovered(servers):
-                discover(state, servers)
+            case Discovered(servers, formed):
+                discover(state, servers, formed)
             case SnapshotTaken(snapshot):
                 on_snapshot_taken(state, snapshot)
             case BarrierSet(ticket, via):

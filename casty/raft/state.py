@@ -121,6 +121,8 @@ class State:
 
     # Whom the connections know.
     discovered: frozenset[ServerId] = frozenset()
+    formed: frozenset[ServerId] = frozenset()
+    """Those of them whose cluster has formed."""
     connected: dict[NodeId, tuple[ServerId, bytes]] = field(
         default_factory=dict["NodeId", "tuple[ServerId, bytes]"]
     )
@@ -174,10 +176,11 @@ class State:
     def refuse(self, to: ServerId, via: object, code: str, rule: str, text: str) -> None:
         """Tells the peer, and our own log, what was wrong with its request (spec ERROR-1)."""
         self.out.free.append(Outgoing(to, Refusal(code, rule, text), via))
-        self.notice("warning", f"refused a request of {to}: {text} [{code}, {rule}]")
+        about = f"{code} {rule} {to}"
+        self.notice("warning", f"refused a request of {to}: {text} [{code}, {rule}]", about)
 
-    def notice(self, level: str, text: str) -> None:
-        self.out.notices.append(Notice(level, text))
+    def notice(self, level: str, text: str, about: str = "") -> None:
+        self.out.notices.append(Notice(level, text, about))
 
 
 def _for_at_most(index: Index, outgoing: Outgoing) -> Outgoing:

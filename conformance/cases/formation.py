@@ -381,3 +381,29 @@ async def fresh_server_hears_members_only(stage: Stage) -> None:
         await outsider.raft.ping()
     await troupe.form(n2)
     outsider.raft.inbox.nothing("APPEND_ENTRIES_RES", success=True)
+
+
+@case("D-60", "ERROR-4", "FORM-7")
+async def one_outside_is_told_once(stage: Stage) -> None:
+    """A node outside is told once on a connection that it is no member, however often it asks.
+
+    given: n1, a member of n1 to n3 in term 1
+    when: n9, a stranger, asks for its vote in ten terms on one connection; then n3 asks for n1's in term 2
+    expect: at most one ERROR NOT_A_MEMBER on the connection of n9
+    why: a server outside asks for ever, and fills its log and that of every member
+    hint: remember on the connection that it was said
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2)
+    stranger = stage.peer("n9")
+    await troupe.meet(stranger)
+    for term in range(50, 60):
+        stranger.request(stranger.request_vote(term, (9, 49), troupe.members))
+        await stranger.raft.ping()
+    (await n3.ask(n3.request_vote(2, (1, 1), troupe.members))).expect(term=2, vote_granted=True)
+    await stranger.raft.ping()
+    heard = [each for each in stranger.raft.inbox.all if each.message.kind == "ERROR"]
+    told = [each for each in heard if each["code"] == "NOT_A_MEMBER"]
+    if len(told) > 1:
+        raise told[1].unmet("at most one NOT_A_MEMBER on a connection", f"{len(told)} of them")

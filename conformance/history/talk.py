@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
 from conformance._protocol import PROTOCOL_VERSION
+from conformance.addresses import next_address_after
 from conformance.wire.frame import FrameError, FrameReader
 from conformance.wire.message import Message, PayloadError, decode, encode, message
 
@@ -48,7 +49,9 @@ class Talk:
         talk: Self | None = None
         try:
             async with asyncio.timeout(seconds):
-                reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                reader, writer = await asyncio.open_connection(
+                    host.strip("[]"), int(port), happy_eyeballs_delay=next_address_after(host)
+                )
                 talk = cls(name, reader, writer)
                 talk._send(_hello(name, boot_id, cluster, size))
                 await asyncio.shield(talk._greeted)

@@ -24,7 +24,7 @@ export class Client {
   static connect(address, { node, cluster = 'casty', size = 3n, timeoutMs = 5000, ...fields } = {}) {
     const client = new Client();
     client.node = node ?? `client-${randomBytes(4).toString('hex')}`;
-    client.socket = connect({ ...parseAddress(address), autoSelectFamily: false });
+    client.socket = connect({ ...parseAddress(address), autoSelectFamily: true });
     client.socket.setTimeout(0);
     client.socket.once('connect', () => {
       client.socket.write(writeHello(client.node, {

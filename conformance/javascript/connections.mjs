@@ -22,6 +22,7 @@ export class Connection {
   state = 'stranger'; // stranger, deciding, open, closed
   #reader = new FrameReader();
   #unknown = new Set();
+  #toldOutside = false; // that its node is no member
   #pings = new Map(); // id to callback
   #pingId = 0n;
 
@@ -56,6 +57,8 @@ export class Connection {
   }
 
   error({ code, rule, message }) {
+    if (code === 'NOT_A_MEMBER' && this.#toldOutside) return; // ERROR-4
+    this.#toldOutside ||= code === 'NOT_A_MEMBER';
     this.network.log(`${this.node ?? this.socket.remoteAddress}: ${code} (${rule}) ${escaped(message)}`);
     this.send('ERROR', { code, rule, text: message.slice(0, 1000) });
   }
@@ -216,7 +219,7 @@ export class Network {
 
   /** Dials an address; the hello leaves at once, and nothing else before the answer (HELLO-2). */
   dial({ host, port }) {
-    const conn = new Connection(this, connect({ host, port, autoSelectFamily: false }), true);
+    const conn = new Connection(this, connect({ host, port, autoSelectFamily: true }), true);
     this.connections.add(conn);
     conn.socket.once('connect', () => conn.write(this.#myHello('all')));
     return conn;

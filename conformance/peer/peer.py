@@ -7,6 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from conformance._protocol import PROTOCOL_VERSION
+from conformance.addresses import next_address_after
 from conformance.peer.line import Heard, Inbox, Line
 from conformance.verdict import Unmet
 from conformance.wire.message import Message, Server, message
@@ -93,7 +94,11 @@ class Peer:
         try:
             async with asyncio.timeout(self.patience):
                 reader, writer = await asyncio.open_connection(
-                    host.strip("[]"), int(port), limit=2**20, ssl=tls
+                    host.strip("[]"),
+                    int(port),
+                    limit=2**20,
+                    ssl=tls,
+                    happy_eyeballs_delay=next_address_after(host),
                 )
         except (OSError, TimeoutError) as error:
             if tls is not None and isinstance(error, ssl.SSLError | ConnectionError):

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from conformance._protocol import FRAME_BYTES_MAX
+from conformance.addresses import next_address_after
 from conformance.proxy.connection import Connection
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ class Relay:
         """Connects an endpoint to the target. Raises `OSError` where nobody serves."""
         if self._target is None:
             raise ConnectionRefusedError(f"{self.listener} does not listen")
-        await asyncio.get_running_loop().create_connection(lambda: endpoint, *self._target)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(
+            lambda: endpoint, *self._target, happy_eyeballs_delay=next_address_after(self._target[0])
+        )
 
     def forget(self, connection: Connection) -> None:
         """Called by a connection that is over."""

@@ -53,8 +53,8 @@ async def cluster(
         nodes: list[DistributedActorSystem] = []
         for number in range(count):
             more = each(number) if each is not None else {}
-            name = {"node_id": f"n{number + 1}"}
-            started = node(*nodes[:1], size=count, **{**name, **options, **more})
+            usual = {"node_id": f"n{number + 1}", "size": count}
+            started = node(*nodes[:1], **{**usual, **options, **more})
             nodes.append(await stack.enter_async_context(started))
         for each_node in nodes:
             await each_node.wait_ready(BOUND)

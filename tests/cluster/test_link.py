@@ -9,7 +9,16 @@ import pytest
 
 from casty.cluster.address import Address
 from casty.cluster.book import Dial
-from casty.cluster.link import CONGESTED_AT, HOPELESS_AT, PAUSE_AT, TURN_AT, Link
+from casty.cluster.link import (
+    CONGESTED_AT,
+    FULL_AT,
+    HOPELESS_AT,
+    HOPELESS_SECONDS,
+    PAUSE_AT,
+    STALL_SECONDS,
+    TURN_AT,
+    Link,
+)
 from casty.errors import NodeUnreachableError, ProtocolError
 from casty.wire.frames import encode_frame
 from tests.cluster.harness import within
@@ -32,6 +41,7 @@ class Transport(asyncio.Transport):
         self.writes: list[bytes] = []
         self.unsent = 0
         self.reads = True
+        self.keeps = True
         self.ended = ""
         link.connection_made(self)
 
@@ -39,7 +49,8 @@ class Transport(asyncio.Transport):
         assert high == PAUSE_AT
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        self.writes.append(bytes(data))
+        if self.keeps:
+            self.writes.append(bytes(data))
         self.unsent += len(data)
         if self.unsent > PAUSE_AT:
             self.link.pause_writing()
@@ -84,6 +95,12 @@ class Owner:
     def link_fault(self, link: Link, fault: ProtocolError) -> None:
         self.events.append(fault.code)
         link.close()
+
+    def link_cut(self, link: Link, what: str) -> None:
+        self.events.append(what)
+
+    def link_unread(self, link: Link) -> None:
+        self.events.append("unread")
 
     def link_lost(self, link: Link) -> None:
         self.events.append("lost")
@@ -140,29 +157,102 @@ def test_much_in_one_turn_does_not_wait_for_its_end() -> None:
     case(body, OUT)
 
 
-def test_senders_wait_until_the_peer_reads_or_is_gone() -> None:
-    """MSG-10."""
+def test_senders_wait_in_one_line_until_the_peer_reads_or_is_gone() -> None:
+    """MSG-2, MSG-10: first come, first served; one that leaves the line has sent nothing."""
 
     async def body(link: Link, transport: Transport, owner: Owner) -> None:
-        await within(link.drained())
+        def waiting(data: bytes) -> asyncio.Task[None]:
+            return asyncio.create_task(link.in_turn(lambda: link.send(data)))
+
         link.send(bytes(2 * PAUSE_AT))
-        waiting = [asyncio.create_task(link.drained()) for _ in range(2)]
         ending = asyncio.create_task(link.closed())
+        first, second, third = (waiting(data) for data in (b"1", b"2", b"3"))
         await asyncio.sleep(0)
-        waiting.pop().cancel()
+        second.cancel()
         await asyncio.sleep(0)
-        assert not waiting[0].done()
+        assert (link.is_busy, first.done(), len(transport.writes)) == (True, False, 1)
         transport.takes(2 * PAUSE_AT)
-        await within(waiting[0])
+        seen = [link.is_busy]  # or a newcomer would overtake those who wait
+        await within(asyncio.gather(first, third))
+        assert transport.writes[1:] == [b"13"]
+        assert [*seen, link.is_busy] == [True, False]
         link.send(bytes(2 * PAUSE_AT))
-        late = asyncio.create_task(link.drained())
+        late = waiting(b"late")
         await asyncio.sleep(0)
         assert not ending.done()
         link.connection_lost(OSError("gone"))
-        with pytest.raises(NodeUnreachableError, match="ended before the message left"):
+        with pytest.raises(NodeUnreachableError, match="ended before this left"):
             await within(late)
         await within(ending)
-        assert link.backlog == 2 * PAUSE_AT  # the transport's own
+        assert link.backlog == 2 * PAUSE_AT + len(b"13")  # the transport's own
+
+    case(body)
+
+
+def test_a_line_goes_on_as_the_peer_reads_and_leaves_others_their_share() -> None:
+    """MSG-6, MSG-10: each turn of the loop sends a little, and nothing beyond what the peer has room for."""
+
+    async def body(link: Link, transport: Transport, owner: Owner) -> None:
+        link.send(bytes(2 * PAUSE_AT))
+        large = [asyncio.create_task(link.in_turn(lambda: link.send(bytes(PAUSE_AT + 1)))) for _ in range(2)]
+        small = [asyncio.create_task(link.in_turn(lambda: link.send(bytes(TURN_AT)))) for _ in range(3)]
+        await asyncio.sleep(0)
+        transport.takes(2 * PAUSE_AT)
+        for each in large:
+            await within(each)
+            await asyncio.sleep(0)
+            assert link.backlog == PAUSE_AT + 1
+            transport.takes(PAUSE_AT + 1)
+        await within(small[0])
+        assert not small[1].done()
+        await within(asyncio.gather(*small))
+
+    case(body)
+
+
+def test_what_a_waiting_sender_cannot_send_is_its_own_trouble() -> None:
+    """MSG-10: the next in the line is served."""
+
+    async def body(link: Link, transport: Transport, owner: Owner) -> None:
+        def fail() -> None:
+            raise ValueError("mine")
+
+        link.send(bytes(2 * PAUSE_AT))
+        wrong = asyncio.create_task(link.in_turn(fail))
+        right = asyncio.create_task(link.in_turn(lambda: link.send(b"x")))
+        await asyncio.sleep(0)
+        transport.takes(2 * PAUSE_AT)
+        with pytest.raises(ValueError, match="mine"):
+            await within(wrong)
+        await within(right)
+        assert transport.writes[-1] == b"x"
+
+    case(body)
+
+
+def test_a_peer_that_takes_nothing_is_waited_for_for_a_stated_time() -> None:
+    """MSG-10: as long as it takes something, senders wait; then they, and all who come, are told so."""
+
+    async def body(link: Link, transport: Transport, owner: Owner) -> None:
+        clock, loop = [100.0], asyncio.get_running_loop()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: clock[0])
+            link.send(bytes(4 * PAUSE_AT))
+            waiting = asyncio.create_task(link.in_turn(lambda: link.send(b"x")))
+            await asyncio.sleep(0)
+            link.note_progress()
+            for _ in range(3):
+                clock[0] += STALL_SECONDS - 1
+                transport.takes(PAUSE_AT)
+                link.note_progress()
+                await asyncio.sleep(0)
+                assert not waiting.done()
+            clock[0] += STALL_SECONDS
+            link.note_progress()
+            for each in (waiting, link.in_turn(lambda: link.send(b"x"))):
+                with pytest.raises(NodeUnreachableError, match="has read nothing for 10 s"):
+                    await each
+            assert not link.is_over
 
     case(body)
 
@@ -202,17 +292,39 @@ def test_on_a_connection_it_dialled_a_node_always_reads() -> None:
     case(body, OUT)
 
 
-def test_too_much_unread_ends_the_connection() -> None:
-    """MSG-10: answers cannot be refused, so their reader is."""
+def test_too_much_unread_ends_the_connection_unless_the_peer_reads() -> None:
+    """MSG-10: answers cannot be refused, so their reader is: after a moment without reading."""
 
     async def body(link: Link, transport: Transport, owner: Owner) -> None:
-        for _ in range(HOPELESS_AT // PAUSE_AT):
-            link.send(bytes(PAUSE_AT))
+        clock, loop = [100.0], asyncio.get_running_loop()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: clock[0])
+            for _ in range(HOPELESS_AT // PAUSE_AT + 1):
+                link.send(bytes(PAUSE_AT))
+            for _ in range(3):
+                clock[0] += HOPELESS_SECONDS - 0.1
+                transport.takes(1)
+                link.send(b"the peer reads")
+            assert (transport.ended, owner.events.count("unread")) == ("", 0)
+            clock[0] += HOPELESS_SECONDS
+            link.send(b"one more")
+            assert (transport.ended, owner.events.count("unread")) == ("aborted", 1)
+            link.send(b"nothing more")
+            assert link.is_over
+
+    case(body)
+
+
+def test_nobody_reads_fast_enough_for_any_amount() -> None:
+    """MSG-10: the memory for what one peer asked at once is bounded."""
+
+    async def body(link: Link, transport: Transport, owner: Owner) -> None:
+        transport.keeps = False
+        for _ in range(FULL_AT // (4 * PAUSE_AT)):
+            link.send(bytes(4 * PAUSE_AT))
         assert transport.ended == ""
         link.send(b"one more")
         assert transport.ended == "aborted"
-        link.send(b"nothing more")
-        assert link.is_over
 
     case(body)
 
@@ -283,16 +395,15 @@ def test_the_owner_hears_of_the_end_once() -> None:
     case(body)
 
 
-def test_the_end_of_the_stream_inside_a_frame_is_noted(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_the_stream_inside_a_frame_is_noted() -> None:
     """FRAME-8."""
-    caplog.set_level("INFO", "casty")
 
     async def body(link: Link, transport: Transport, owner: Owner) -> None:
         link.data_received(b"\x01\x00")
         assert not link.eof_received()
+        assert "ended after 2 of at least 7 bytes" in owner.events[-1]
 
     case(body)
-    assert "ended after 2 of at least 7 bytes" in caplog.text
 
 
 def test_progress_is_a_sign_of_life() -> None:

@@ -77,7 +77,10 @@ async def test_addresses_that_this_machine_has_not_are_passed_over(
 
 async def test_who_comes_second_to_listen_is_told_where() -> None:
     """Both may bind the port before either listens."""
-    one, two = (Listener(_no_link, lambda: True, tls=None, tls_seconds=1) for _ in range(2))
+    one, two = (
+        Listener(_no_link, lambda: True, tls=None, tls_seconds=1, note=lambda about, text: None)
+        for _ in range(2)
+    )
     address = await one.listen(Address("127.0.0.1", 0))
     await two.listen(address)
     one.start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import ssl
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from casty import TLS, HandshakeError
+from casty import TLS, DistributedActorSystem, HandshakeError
 from casty.cluster import peer as peer_module
+from casty.cluster.certificates import Certificates
 from casty.cluster.tls import certificate_names
+from casty.raft.types import NodeId
 from tests.cluster.actors import Echo
 from tests.cluster.harness import client, meshed, node, until, within
 from tests.cluster.peers import peer_of
@@ -228,7 +232,7 @@ def locked(tls: TLS) -> Path:
 async def test_certificates_that_become_unusable_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PEER-2: files are read at each attempt, so that they can be replaced while the node runs."""
+    """PEER-2: files are looked at for each attempt, so that they can be replaced while the node runs."""
     monkeypatch.setattr(peer_module, "REDIAL_SECONDS", 0.01)
     ca = authority(tmp_path)
     mine = ca.issue("b")
@@ -239,9 +243,137 @@ async def test_certificates_that_become_unusable_are_tried_again(
             good = damage(mine)
             for link in b.links.all():
                 link.abort()
-            await until(lambda: any(tried.failures > 1 for tried in b.book._attempts.values()))
+            await meshed(a, b)  # by the last good one
             restore(mine, good)
+            for link in b.links.all():
+                link.abort()
             await meshed(a, b)
+
+
+async def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
+    """To those who dial the node as to those it dials; whether files are replaced or rewritten."""
+    ca = authority(tmp_path)
+    mine, other = ca.issue("a"), ca.issue("b")
+    async with client(node_id="a", tls=mine) as a, client(a, node_id="b", tls=other) as b:
+        await meshed(a, b)
+        for renew in (replace, rewrite):
+            renewed = ca.issue("a")
+            renew(mine, renewed)
+            assert await shown(a, other) == der(renewed)
+            for link in b.links.all():
+                link.abort()
+            await until(lambda: not b.peers)
+            await meshed(a, b)
+            accepted_by_b = b.links.accepted[NodeId("a"), "actor"]
+            assert accepted_by_b._transport is not None
+            seen = accepted_by_b._transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            assert seen == der(renewed)
+
+
+@pytest.mark.parametrize("step", ["key only", "nothing", "half", "no file", "directory"])
+async def test_the_last_good_certificate_is_shown_while_the_files_cannot_be_used(
+    step: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line tells of it, however many connections come; and one when the files are good again."""
+    caplog.set_level("INFO")
+    ca = authority(tmp_path)
+    mine, other, renewed = ca.issue("a"), ca.issue("b"), ca.issue("a")
+    before = der(mine)
+    async with client(node_id="a", tls=mine) as a:
+        begin_to_renew(step, mine, renewed)
+        for _ in range(3):
+            assert await shown(a, other) == before
+        said = [record.message for record in caplog.records if "keeps the TLS certificate" in record.message]
+        assert len([record for record in caplog.records if record.levelname == "WARNING"]) == len(said) == 1
+        assert str(mine.cert) in said[0]
+        if step == "directory":
+            remove(mine.cert)
+        rewrite(mine, renewed)
+        for _ in range(3):
+            assert await shown(a, other) == der(renewed)
+    good = [record.message for record in caplog.records if "read anew" in record.message]
+    assert good == [f"this node uses the TLS certificate in {mine.cert}, read anew"]
+
+
+async def test_an_authority_that_is_added_is_believed_without_a_restart(tmp_path: Path) -> None:
+    """The file of authorities is one of the files."""
+    ours, theirs = authority(tmp_path / "ours"), authority(tmp_path / "theirs", "theirs")
+    mine, other = ours.issue("a"), theirs.issue("b")
+    async with client(node_id="a", tls=mine) as a:
+        with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+            await shown(a, other)
+        ours.file.write_bytes(ours.file.read_bytes() + theirs.file.read_bytes())
+        assert await shown(a, other) == der(mine)
+
+
+def test_certificates_are_read_again_only_where_they_have_changed(tmp_path: Path) -> None:
+    """A look at the files' times is all that an ordinary connection costs."""
+    mine = authority(tmp_path).issue("a")
+    said: list[str] = []
+    fresh = Certificates(mine, lambda text, is_trouble: said.append(text))
+    assert fresh.for_accepting() is not fresh.for_accepting(), "a change now would not show in the times"
+    for path in (mine.cert, mine.key, mine.ca):
+        os.utime(path, (1e9, 1e9))
+    with pytest.MonkeyPatch.context() as patch:
+        now = time.time()
+        patch.setattr(time, "time", lambda: now + 10)
+        settled = Certificates(mine, lambda text, is_trouble: said.append(text))
+        assert settled.for_accepting() is settled.for_accepting()
+        assert settled.for_dialling() is settled.for_dialling()
+        assert said == []
+        context = settled.for_accepting()
+        rewrite(mine, authority(tmp_path).issue("a"))
+        assert settled.for_accepting() is not context
+        assert len(said) == 1
+
+
+def begin_to_renew(step: str, mine: TLS, renewed: TLS) -> None:
+    """One of the states in which files are on the way."""
+    cert = Path(mine.cert)
+    match step:
+        case "key only":
+            Path(mine.key).write_bytes(Path(renewed.key).read_bytes())
+        case "nothing":
+            cert.write_bytes(b"")
+        case "half":
+            cert.write_bytes(Path(renewed.cert).read_bytes()[:300])
+        case "no file":
+            cert.unlink()
+        case _:
+            cert.unlink()
+            cert.mkdir()
+
+
+def remove(directory: str | Path) -> None:
+    Path(directory).rmdir()
+
+
+def replace(tls: TLS, renewed: TLS) -> None:
+    """As certbot does, and Kubernetes: a new file takes the old one's name. The key comes first."""
+    for old, new in ((tls.key, renewed.key), (tls.cert, renewed.cert)):
+        Path(new).with_suffix(".copy").write_bytes(Path(new).read_bytes())
+        Path(new).with_suffix(".copy").replace(old)
+
+
+def rewrite(tls: TLS, renewed: TLS) -> None:
+    """As `cp` does. The certificate comes first."""
+    for old, new in ((tls.cert, renewed.cert), (tls.key, renewed.key)):
+        Path(old).write_bytes(Path(new).read_bytes())
+
+
+def der(tls: TLS) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(Path(tls.cert).read_text())
+
+
+async def shown(system: DistributedActorSystem, to: TLS) -> bytes:
+    """The certificate that the node shows to who dials it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(to.cert, to.key)
+    async with peer_of(system, "peer", tls=context) as peer:
+        found = peer.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        assert isinstance(found, bytes)
+        return found
 
 
 def damage(tls: TLS) -> bytes:

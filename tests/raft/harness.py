@@ -32,6 +32,8 @@ from casty.raft.types import Index, Millis, Recovered
 from tests.raft.shorthand import N1
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from casty.raft.events import Event, Notice, Outgoing, Passed, Ready
     from casty.raft.messages import Message
     from casty.raft.options import Options
@@ -76,9 +78,9 @@ class Server:
     def disconnects(self, peer: ServerId) -> None:
         self.step(Disconnected(peer))
 
-    def discovers(self, *servers: ServerId) -> None:
-        """These, and no others, have said hello."""
-        self.step(Discovered(frozenset(servers)))
+    def discovers(self, *servers: ServerId, formed: Iterable[ServerId] = ()) -> None:
+        """These, and no others, have said hello; some of them in a cluster that has formed."""
+        self.step(Discovered(frozenset(servers), frozenset(formed)))
 
     def compacts(self, snapshot: Snapshot) -> None:
         self.step(SnapshotTaken(snapshot))

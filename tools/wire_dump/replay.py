@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from casty_console import complain
 from conformance import _protocol as p
+from conformance.addresses import next_address_after
 from conformance.proxy.relay import split_address
 from conformance.wire.describe import said
 from conformance.wire.frame import FrameError, FrameReader
@@ -200,7 +201,10 @@ class _Peer:
         """Connects. Raises `OSError`."""
         host, port = split_address(address)
         async with asyncio.timeout(seconds + 5):
-            peer = cls(*await asyncio.open_connection(host, port), seconds)
+            peer = cls(
+                *await asyncio.open_connection(host, port, happy_eyeballs_delay=next_address_after(host)),
+                seconds,
+            )
         peer._task = asyncio.create_task(peer._read())
         return peer
 
