@@ -127,8 +127,6 @@ class DistributedActorSystem(Exchange):
         )
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
-        self.certificates = None
-        self.repeats = Repeats()
         self.frame_bytes_max = max_frame_size
         self._advertised = (
             parse_address(checked_text("advertise", advertise)) if advertise is not None else None
@@ -143,6 +141,14 @@ class DistributedActorSystem(Exchange):
             CommonTypes(self.types), ref_parts=_ref_parts, make_ref=self._make_ref, replicated=True
         )
         self.wire = MessageCodec(self.values, max_frame_size)
+        self._make_parts()
+        self.machine = self._new_machine(snapshot_every, Skips(skip_entries))
+        self.failure.listen(self._on_failure)
+
+    def _make_parts(self) -> None:
+        """All that does not depend on what the user chose: empty, off, and not started."""
+        self.certificates = None
+        self.repeats = Repeats()
         self.links = Links()
         self.dialler = Dialler()
         self.asks = Calls()
@@ -163,14 +169,12 @@ class DistributedActorSystem(Exchange):
         self.dial_alarm = Alarm(self._dial_due)
         self.ask_alarm = Alarm(self._give_up_overdue)
         self.sweep_alarm = Alarm(self._sweep)
-        self.machine = self._new_machine(snapshot_every, Skips(skip_entries))
         self.listener = None
         self.is_started = False
         self.start_over = asyncio.Event()
         self._body: Body | None = None
         self._ended: asyncio.Future[None] | None = None
         self.switchboard = Switchboard(self.wire, self._frame_handlers(), self._note_mistake)
-        self.failure.listen(self._on_failure)
 
     def _new_machine(self, snapshot_every: int | None, skips: Skips) -> Machine:
         decode, save, fatal = self.commands.decode, self._save_snapshot, self.failure.happen
