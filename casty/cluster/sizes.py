@@ -28,6 +28,7 @@ def core_options(
         expected_size=expected_size,
         election_ms=round(election_timeout * 1000),
         heartbeat_ms=round(heartbeat_interval * 1000),
+        inflight_bytes_max=p.INFLIGHT_BYTES_MAX,
         batch_bytes_max=min(p.BATCH_BYTES_MAX, frame_bytes_max // 2),
         chunk_bytes_max=min(p.CHUNK_BYTES_MAX, frame_bytes_max // 2),
     )

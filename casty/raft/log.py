@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from casty.raft.types import Index, Term
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from casty.raft.types import Entry
 
@@ -23,6 +23,11 @@ _term = attrgetter("term")
 
 ENTRY_OVERHEAD = 48
 """What an entry takes on the wire beside its data, at most."""
+
+
+def size_of(entries: Iterable[Entry]) -> int:
+    """What the entries take on the wire, at most."""
+    return sum(len(entry.data) + ENTRY_OVERHEAD for entry in entries)
 
 
 class Log:
@@ -62,7 +67,7 @@ class Log:
 
     def size_of(self, first: Index, last: Index) -> int:
         """What the entries `first` to `last` take on the wire, at most."""
-        return sum(len(entry.data) + ENTRY_OVERHEAD for entry in self.between(first, last))
+        return size_of(self.between(first, last))
 
     def batch(self, first: Index, bytes_max: int) -> tuple[Entry, ...]:
         """Entries from `first` on, as many as fit into `bytes_max` on the wire, but one at least."""

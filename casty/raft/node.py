@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, assert_never
 from casty.raft.configuration import decode_configuration
 from casty.raft.durable import Durable
 from casty.raft.election import (
-    count_own_vote,
+    has_durable_vote,
     on_election_timeout,
     on_pre_vote_request,
+    on_vote_durable,
     on_vote_request,
     on_vote_response,
 )
@@ -80,7 +81,6 @@ class Raft:
         base = snapshot.last_included_index if snapshot is not None else Index(0)
         base_term = snapshot.last_included_term if snapshot is not None else Term(0)
         log = Log(recovered.entries, base_index=base, base_term=base_term)
-        term = recovered.hard_state.term
         self._state = state = State(
             me=me,
             options=options,
@@ -90,7 +90,7 @@ class Raft:
             log=log,
             snapshot=snapshot,
             configuration=_configuration(recovered),
-            disk=Durable(index=log.last_index, term=term, written_index=log.last_index),
+            disk=Durable(log.last_index, recovered.hard_state, written_index=log.last_index),
             commit_index=base,
             restoring=snapshot,
             discovered=frozenset({me}),
@@ -165,8 +165,10 @@ class Raft:
             case Received(sender, message, via):
                 self._receive(sender, message, via)
             case Persisted(token):
+                had_voted = has_durable_vote(state)
                 state.disk.persisted(token)
-                count_own_vote(state)
+                if has_durable_vote(state) and not had_voted:
+                    on_vote_durable(state)
                 advance_leader_commit(state)
             case Proposed(ticket, data):
                 propose(state, ticket, data)
@@ -241,13 +243,14 @@ class Raft:
             messages += out.gated
         else:
             disk.hold(out.gated)
-        if not (write or messages or out.apply or out.refused or out.lost or out.notices):
+        if not (write or messages or out.apply or out.refused or out.overloaded or out.lost or out.notices):
             return None
         return Ready(
             write,
             tuple(messages),
             tuple(out.apply),
             tuple(out.refused),
+            tuple(out.overloaded),
             tuple(out.lost),
             tuple(out.notices),
         )

@@ -20,6 +20,8 @@ class Options:
     """Snapshot data per request."""
     flights_max: int = 64
     """Unanswered requests with entries per follower: more would only queue in its kernel."""
+    inflight_bytes_max: int = 8 << 20
+    """Entry data on the way to one follower; half of what its connection holds before it is given up."""
     uncommitted_bytes_max: int = 64 << 20
     """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
     kept_bytes_max: int = 64 << 20
@@ -35,6 +37,7 @@ class Options:
             "batch_bytes_max",
             "chunk_bytes_max",
             "flights_max",
+            "inflight_bytes_max",
             "snapshot_bytes_max",
         ):
             if getattr(self, name) < 1:

@@ -55,6 +55,9 @@ class Leadership:
     """Of every other server on the list."""
     heartbeat_deadline: Millis
     uncommitted_bytes: int = 0
+    overtaken_index: Index = Index(0)
+    overtaken_at: Millis | None = None
+    """Since when a majority of the others has had `overtaken_index` durably, and this server has not."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class Outbox:
     gated: list[Outgoing] = field(default_factory=list[Outgoing])
     apply: list[Committed | Restored] = field(default_factory=list["Committed | Restored"])
     refused: list[object] = field(default_factory=list[object])
+    overloaded: list[object] = field(default_factory=list[object])
     lost: list[object] = field(default_factory=list[object])
     notices: list[Notice] = field(default_factory=list[Notice])
 

@@ -53,6 +53,7 @@ class Server:
         self.outbox: list[Outgoing] = []
         self.applied: list[Committed | Restored] = []
         self.refused: list[object] = []
+        self.overloaded: list[object] = []
         self.lost: list[object] = []
         self.notices: list[Notice] = []
         self._settle()
@@ -130,6 +131,7 @@ class Server:
         self.outbox += ready.messages
         self.applied += ready.apply
         self.refused += ready.refused
+        self.overloaded += ready.overloaded
         self.lost += ready.lost
         self.notices += ready.notices
 

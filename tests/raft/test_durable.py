@@ -27,7 +27,7 @@ class Book:
     def __init__(self, *terms: int) -> None:
         self.log = Log(commands(1, *terms))
         end = self.log.last_index
-        self.durable = Durable(index=end, term=Term(1), written_index=end)
+        self.durable = Durable(end, HardState(Term(1)), written_index=end)
 
     def appends(self, *terms: int) -> None:
         self.replaces(self.log.last_index + 1, *terms)

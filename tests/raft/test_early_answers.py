@@ -5,6 +5,8 @@ from __future__ import annotations
 from casty.raft.events import Role
 from tests.raft.servers import acknowledge, leader, member, pre_votes
 from tests.raft.shorthand import (
+    ELECTION,
+    HEARTBEAT,
     N1,
     N2,
     N3,
@@ -139,12 +141,12 @@ def test_an_early_answer_does_not_tell_a_term_that_is_not_durable() -> None:
 
 
 def test_a_slow_disk_stops_no_heartbeat() -> None:
-    """PERSIST-3, APPEND-8: a leader whose disk stalls still leads, and its followers still hear it."""
+    """PERSIST-3, APPEND-8: a leader whose disk stalls still leads for a while, and its followers still hear it."""
     n1 = leader(1)
     acknowledge(n1, N2, N3)
     n1.slow = True
     n1.proposes(b"x")
-    for _ in range(20):
+    for _ in range(2 * ELECTION // HEARTBEAT):
         n1.tick()
         acknowledge(n1, N2, N3)
     assert n1.role is Role.LEADER

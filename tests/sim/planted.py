@@ -58,8 +58,8 @@ PLANTED = (
         "a candidate counts itself before that is durable",
         "VOTE-6",
         "election.py",
-        "not state.poll.pre and state.disk.term == state.term",
-        "not state.poll.pre",
+        "state.poll = Poll(False, state.next_seq(), choice.members, choice.needed)",
+        "state.poll = Poll(False, state.next_seq(), choice.members, choice.needed, {state.me})",
     ),
     Mutant(
         "counts a vote as often as it comes",
@@ -246,8 +246,8 @@ PLANTED = (
         "lost probes take room for ever",
         "LEADER-7",
         "progress.py",
-        "self.flights = {seq: flight}",
-        "self.flights[seq] = flight",
+        "self.flights.clear()\n        self.flights.add(",
+        "self.flights.add(",
     ),
     Mutant(
         "begins a term without a no-op",

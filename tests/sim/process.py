@@ -155,7 +155,7 @@ class Process:
             self._send(outgoing)
         for effect in ready.apply:
             self._queue(effect)
-        for ticket in ready.refused:
+        for ticket in (*ready.refused, *ready.overloaded):
             world.clients.refused(self, ticket)
         for ticket in ready.lost:
             world.clients.lost(self, ticket)
