@@ -163,12 +163,15 @@ def _acknowledge(
     """Success, up to `match` once that is durable; at once for what is durable already (spec APPEND-8).
 
     Also where that is all of it: the disk may be at work on something else, a snapshot for instance, for long.
+    The early response carries the durable term, an older one while the request's is on its way to the disk. A
+    request that brought a new term waits for that write, which has only begun.
     """
-    term, seq = state.term, request.seq
-    if at_once and not state.disk.idle:
-        part = AppendEntriesResponse(term, request.term, seq, True, min(match, state.disk.index))
-        state.send_at_once(sender, part, via)
-    whole = AppendEntriesResponse(term, request.term, seq, True, match)
+    seq = request.seq
+    if at_once and not state.disk.idle and state.disk.dirty_hard is None:
+        part = min(match, state.disk.index)
+        early = AppendEntriesResponse(state.disk.term, request.term, seq, True, part)
+        state.send_at_once(sender, early, via)
+    whole = AppendEntriesResponse(state.term, request.term, seq, True, match)
     state.send_gated(sender, whole, via)
 
 

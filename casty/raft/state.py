@@ -164,9 +164,9 @@ class State:
         self.disk.gate = deque((token, _for_at_most(before, outgoing)) for token, outgoing in self.disk.gate)
 
     def send_at_once(self, to: ServerId, message: Response, via: object) -> None:
-        """Sends a response that promises nothing but what is durable already (spec APPEND-8)."""
-        if message.term <= self.disk.term:
-            self.out.free.append(Outgoing(to, message, via))
+        """Sends a response that says nothing but what is durable already (spec APPEND-8, TERM-4)."""
+        assert message.term <= self.disk.term, f"{message} says more than the disk: term {self.disk.term}"
+        self.out.free.append(Outgoing(to, message, via))
 
     def refuse(self, to: ServerId, via: object, code: str, rule: str, text: str) -> None:
         """Tells the peer, and our own log, what was wrong with its request (spec ERROR-1)."""

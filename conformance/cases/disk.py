@@ -201,9 +201,9 @@ async def leader_with_the_slowest_disk_gives_up(stage: Stage) -> None:
 async def time_to_be_elected_starts_at_the_request(stage: Stage) -> None:
     """A candidate has an election timeout from when its requests leave, however slow its disk is.
 
-    given: n1, a member, restarted, has asked for pre-votes; each of its syncs takes longer than an election timeout
-    when: n2 and n3 grant the pre-votes, and nobody answers the VOTE_REQUEST
-    expect: no pre-vote and no other request before the VOTE_REQUEST, and none for an election timeout after it
+    given: n1, a member, has asked for pre-votes; each of its syncs takes longer than an election timeout
+    when: n2 and n3 grant the pre-votes, and nothing answers the VOTE_REQUEST
+    expect: no new round before the VOTE_REQUEST, and none for an election timeout after it
     why: where every write is slow, each candidate would give up before anybody has heard of it
     """
     troupe = await stage.troupe()
@@ -216,11 +216,15 @@ async def time_to_be_elected_starts_at_the_request(stage: Stage) -> None:
     async with traced(troupe.node, *slow(3 * election)):
         for peer, heard in zip((n2, n3), asked, strict=True):
             peer.grant(heard)
-        first = await n2.requests.hear("PRE_VOTE_REQUEST", "VOTE_REQUEST", seconds=4 * election + stage.patience)
+        first = await n2.requests.hear(
+            "PRE_VOTE_REQUEST", "VOTE_REQUEST", seconds=4 * election + stage.patience
+        )
         if first.message.kind != "VOTE_REQUEST":
             raise first.unmet("VOTE_REQUEST, when the vote is durable", "another round of pre-votes before it")
         since = stage.trace.now()
-        again = await n2.requests.hear("PRE_VOTE_REQUEST", "VOTE_REQUEST", seconds=3 * election + stage.patience)
+        again = await n2.requests.hear(
+            "PRE_VOTE_REQUEST", "VOTE_REQUEST", seconds=3 * election + stage.patience
+        )
         if (waited := stage.trace.now() - since) < 0.8 * election:
             raise again.unmet(f"no new round for {election:.1f} s", f"one after {waited:.2f} s")
 

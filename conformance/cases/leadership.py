@@ -217,7 +217,7 @@ async def batches_stay_within_their_limit(stage: Stage) -> None:
 async def bytes_on_the_way_stay_within_their_limit(stage: Stage) -> None:
     """No more than inflight_bytes_max of entries is on the way to one follower.
 
-    given: n1 leads; n2 has acknowledged entry 1, and from then on answers heartbeats but acknowledges nothing more
+    given: n1 leads; n2 has acknowledged entry 1, and from then on acknowledges nothing more
     when: n1 commits 20 entries of 600,000 bytes with n3, and then n2 acknowledges what it was sent
     expect: at most 8 MiB of entries reach n2 before it acknowledges them, and in the end all 20
     why: a follower on a slow link would lose its connection, and be sent everything again, for ever

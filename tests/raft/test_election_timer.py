@@ -10,7 +10,19 @@ from casty.raft.events import Role, Ticked
 from casty.raft.messages import PreVoteRequest, VoteRequest
 from tests.raft.harness import Server
 from tests.raft.servers import fresh, member, only
-from tests.raft.shorthand import ELECTION, N2, N3, append, commands, granted, install, pre_vote, snapshot, vote, yes
+from tests.raft.shorthand import (
+    ELECTION,
+    N2,
+    N3,
+    append,
+    commands,
+    granted,
+    install,
+    pre_vote,
+    snapshot,
+    vote,
+    yes,
+)
 
 if TYPE_CHECKING:
     from casty.raft.messages import Message
@@ -46,7 +58,7 @@ def test_two_servers_draw_different_timeouts() -> None:
 
 
 def test_a_candidates_timer_starts_when_its_requests_leave() -> None:
-    """ELECT-5: however long its vote is on the way to the disk, it then has a whole timeout to be elected in."""
+    """ELECT-5: however long its vote takes to the disk, it then has a whole timeout to be elected in."""
     n1 = member(1)
     n1.slow = True
     n1.tick()
@@ -73,7 +85,7 @@ def test_a_voters_timer_starts_when_its_grant_leaves() -> None:
 
 
 def test_a_timer_that_a_leader_restarted_is_left_alone_by_the_disk() -> None:
-    """ELECT-5, ELECT-2: a vote that becomes durable late says nothing about the leader that is known by then."""
+    """ELECT-5, ELECT-2: a vote that becomes durable late says nothing about a leader known by then."""
     n1 = member(1)
     n1.slow = True
     n1.hears(N2, vote(2, last=(1, 1)), append(2, prev=(1, 1)))
