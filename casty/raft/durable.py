@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from casty.raft.types import HardState, Index, Millis, Term, Write
+from casty.raft.types import HardState, Index, LogBase, Millis, Term, Write
 
 if TYPE_CHECKING:
     from casty.raft.events import Outgoing
@@ -95,7 +95,8 @@ class Durable:
         entries = log.between(first, log.last_index) if first is not None else ()
         if first is not None:
             self.written_index = log.last_index
-        write = Write(self.token, self.dirty_hard, self.dirty_snapshot, first, entries)
+        base = None if self.dirty_snapshot is None else LogBase(log.base_index, log.base_term)
+        write = Write(self.token, self.dirty_hard, self.dirty_snapshot, first, entries, base)
         hard = self.dirty_hard if self.dirty_hard is not None else self._hard_under_way()
         self.pending.append(_Pending(self.token, self.written_index, hard, now))
         self.dirty_hard = self.dirty_snapshot = self.dirty_from = None

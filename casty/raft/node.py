@@ -56,7 +56,7 @@ from casty.raft.replication import (
 from casty.raft.roles import adopt_term, restart_election_timer
 from casty.raft.snapshot import on_snapshot_response, on_snapshot_taken
 from casty.raft.state import Outbox, State
-from casty.raft.types import Configuration, Index, Millis, Term
+from casty.raft.types import Configuration, Index, Millis, Term, base_after
 
 if TYPE_CHECKING:
     from random import Random
@@ -78,9 +78,8 @@ class Raft:
         self, me: ServerId, options: Options, recovered: Recovered, random: Random, now: Millis
     ) -> None:
         snapshot = recovered.snapshot
-        base = snapshot.last_included_index if snapshot is not None else Index(0)
-        base_term = snapshot.last_included_term if snapshot is not None else Term(0)
-        log = Log(recovered.entries, base_index=base, base_term=base_term)
+        base = recovered.base
+        log = Log(recovered.entries, base_index=base.index, base_term=base.term)
         self._state = state = State(
             me=me,
             options=options,
@@ -91,7 +90,7 @@ class Raft:
             snapshot=snapshot,
             configuration=_configuration(recovered),
             disk=Durable(log.last_index, recovered.hard_state, written_index=log.last_index),
-            commit_index=base,
+            commit_index=base_after(snapshot).index,
             restoring=snapshot,
             discovered=frozenset({me}),
         )

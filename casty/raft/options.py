@@ -24,8 +24,11 @@ class Options:
     """Entry data on the way to one follower; half of what its connection holds before it is given up."""
     uncommitted_bytes_max: int = 64 << 20
     """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
+    kept_entries: int = 0
+    """So many entries that a snapshot holds are kept, for followers that lack a few."""
     kept_bytes_max: int = 64 << 20
-    """Entries that a snapshot holds are kept up to this for a follower that is being sent an older one."""
+    """These take no more than this; so do, or no more than twice the snapshot, those that follow on a snapshot
+    which is on its way to a follower."""
     stalled_ms_max: int = 10_000
     """A leader that waits for its disk for longer gives up (spec LEADER-9)."""
     snapshot_bytes_max: int = 1 << 30

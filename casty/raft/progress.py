@@ -79,11 +79,14 @@ class Inflight:
 
 @dataclass(slots=True)
 class Transfer:
-    """A snapshot on its way to one follower. It stays this one even if the leader takes a newer meanwhile."""
+    """A snapshot on its way to one follower.
+
+    It stays this one, also over a lost connection, even if the leader takes a newer meanwhile.
+    """
 
     snapshot: Snapshot
-    checksum: int
-    offset: int = 0
+    offset: int | None = None
+    """What the follower wants next; None until it has said so."""
     seqs: set[int] = field(default_factory=set[int])
     """Of its chunks; an answer to anything else is not about this transfer."""
     sent_at: Millis | None = None
@@ -140,11 +143,11 @@ class Progress:
         self.next = next_index
         self.flights.clear()
         self.probing = False
-        self.transfer = None
 
     def replicate(self, seq: int, flight: Flight) -> None:
         """A probe was answered: entries may flow. Other probes may be lost, and must take no room."""
         self.mode = Mode.REPLICATE
+        self.transfer = None
         self.next = max(self.next, Index(flight.last + 1))
         self.flights.clear()
         self.flights.add(seq, flight)

@@ -150,12 +150,11 @@ def _batch(state: State, progress: Progress) -> tuple[Entry, ...]:
 
     One entry larger than that goes alone.
     """
-    on_the_way = progress.flights.size
+    log, first, on_the_way = state.log, progress.next, progress.flights.size
     room = state.options.inflight_bytes_max - on_the_way
-    if room <= 0:
+    if room <= 0 or (on_the_way and log.size_of(first, first) > room):
         return ()
-    entries = state.log.batch(progress.next, min(room, state.options.batch_bytes_max))
-    return () if on_the_way and size_of(entries) > room else entries
+    return log.batch(first, min(room, state.options.batch_bytes_max))
 
 
 def _send(state: State, progress: Progress, peer: ServerId, prev: Index, entries: tuple[Entry, ...]) -> None:
@@ -163,7 +162,7 @@ def _send(state: State, progress: Progress, peer: ServerId, prev: Index, entries
     assert prev_term is not None, f"entry {prev} lies outside the log"
     seq = state.next_seq()
     last = Index(prev + len(entries))
-    progress.flights.add(seq, Flight(prev, last, size_of(entries)))
+    progress.flights.add(seq, Flight(prev, last, state.log.size_of(Index(prev + 1), last) if entries else 0))
     progress.due = progress.news = False
     if progress.mode is Mode.PROBE:
         progress.probing = True
@@ -232,7 +231,7 @@ def advance_leader_commit(state: State) -> None:
         return
     done = state.log.between(Index(state.commit_index + 1), reached)
     ours = (entry for entry in done if entry.term == leadership.term and entry.kind is EntryKind.COMMAND)
-    leadership.uncommitted_bytes -= size_of(ours)
+    leadership.uncommitted_bytes -= sum(map(size_of, ours))
     state.commit_index = reached
     for progress in leadership.progress.values():
         progress.news = True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 from casty.raft.events import Notice, Outgoing, Role
 from casty.raft.messages import AppendEntriesResponse, Refusal
-from casty.raft.types import HardState, Index
+from casty.raft.types import HardState, Index, Snapshot
 
 if TYPE_CHECKING:
     from random import Random
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
         Millis,
         NodeId,
         ServerId,
-        Snapshot,
         Term,
     )
 
@@ -60,12 +61,45 @@ class Leadership:
     """Since when a majority of the others has had `overtaken_index` durably, and this server has not."""
 
 
-@dataclass(slots=True)
-class Incoming:
-    """A snapshot that is arriving in chunks. `key` says whose, and which: chunks of another never join it."""
+class SnapshotKey(NamedTuple):
+    """Which snapshot a chunk is of. What has the same key is the same, whoever sends it and in whatever term."""
 
-    key: tuple[object, ...]
-    data: bytearray
+    last_included_index: Index
+    last_included_term: Term
+    configuration: Configuration
+    size: int
+    checksum: int
+
+
+class Incoming:
+    """A snapshot that is arriving in chunks, in the order of their offsets.
+
+    Nothing of it is copied or read twice: its checksum is computed as it comes.
+    """
+
+    __slots__ = ("_buffer", "checksum", "key", "size")
+
+    def __init__(self, key: SnapshotKey) -> None:
+        self.key = key
+        self.size = 0
+        """How much has come: the offset that is wanted next."""
+        self.checksum = 0
+        self._buffer = BytesIO()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is here, and is what was announced."""
+        return (self.size, self.checksum) == (self.key.size, self.key.checksum)
+
+    def add(self, data: bytes) -> None:
+        self._buffer.write(data)
+        self.size += len(data)
+        self.checksum = crc32(data, self.checksum)
+
+    def snapshot(self) -> Snapshot:
+        """All of it. The buffer gives its bytes away without copying them."""
+        index, term, configuration, _, checksum = self.key
+        return Snapshot(index, term, configuration, self._buffer.getvalue(), checksum)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,8 @@ class Directory:
         """Makes the directory if it is missing, and locks it. Raises UnusableStoreError when it is locked."""
         self.path = path
         self.disk = disk
+        self._numbers = itertools.count(1)
+        """Of temporary files: two threads may be writing the same snapshot."""
         disk.make_directory(path)
         try:
             self._lock = disk.lock(path / _LOCK)
@@ -46,15 +50,18 @@ class Directory:
 
     def publish(self, name: str, parts: Iterable[bytes]) -> None:
         """Makes a file of `parts` and gives it its name, durably."""
-        temporary = self.path / (name + _TEMPORARY)
-        fd = self.disk.create(temporary)
+        temporary = self.path / f"{name}.{next(self._numbers)}{_TEMPORARY}"
         try:
-            self._write(fd, parts)
-            self.disk.sync(fd)
+            fd = self.disk.create(temporary)
+            try:
+                self._write(fd, parts)
+                self.disk.sync(fd)
+            finally:
+                self.disk.close(fd)
         except OSError as error:
+            with contextlib.suppress(OSError):  # it may hold the space that was lacking
+                self.disk.unlink(temporary)
             raise OSError(f"{temporary.name}: writing a new file: {error}") from error
-        finally:
-            self.disk.close(fd)
         self.rename(temporary.name, name)
 
     def rename(self, old: str, new: str) -> None:

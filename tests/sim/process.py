@@ -263,7 +263,7 @@ class Process:
 
     def _snapshot(self, applied: int, term: Term, configuration: Configuration) -> Snapshot:
         data = self.machine.serialise(self.world.plan.snapshot_padding)
-        return Snapshot(Index(applied), term, configuration, data)
+        return Snapshot.of(Index(applied), term, configuration, data)
 
     def _saved(self, snapshot: Snapshot) -> None:
         if not self.alive or self.mute:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casty.raft.types import HardState, Index, StoreId
+from casty.raft.types import HardState, Index, LogBase, StoreId
 from casty.storage.contents import FORMAT, Change, SegmentHeader, pack
 from casty.storage.files import FileStore
 from casty.storage.records import Chain, RecordType, scan
@@ -177,7 +177,7 @@ def test_a_snapshot_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert text.startswith("corrupt: not the header of a snapshot: ")
 
 
-HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, Index(0))
+HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, LogBase(), Index(0))
 
 
 @pytest.mark.parametrize(
