@@ -71,7 +71,8 @@ class Directory:
     def remove(self, names: Iterable[str]) -> None:
         """Removes the files one after the other: whatever a crash leaves, it is the later ones of them."""
         for name in names:
-            self.disk.unlink(self.path / name)
+            with contextlib.suppress(FileNotFoundError):  # it went before, and the sync after it failed
+                self.disk.unlink(self.path / name)
             self.sync()
 
     def remove_temporary(self) -> None:

@@ -16,7 +16,10 @@ logger = logging.getLogger("casty.storage")
 
 
 class Remover:
-    """Removes files in the order in which they are given. One that cannot be removed is named in the log and stays.
+    """Removes files in the order in which they are given.
+
+    One that cannot be removed is named in the log; it is tried again with the next, and until then those after it
+    stay, too: of the segments, a crash must leave the newer ones (STORE-13).
 
     Each removal is followed by a sync of the directory (STORE-9), which takes as long as one of the log: a snapshot
     that replaces many segments would stop all commits for as long as that takes many times. Without `threaded`,
@@ -26,6 +29,7 @@ class Remover:
     def __init__(self, directory: Directory, *, threaded: bool = True) -> None:
         self._directory = directory
         self._threaded = threaded
+        self._left: list[str] = []
         self._names: SimpleQueue[Sequence[str] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
@@ -52,7 +56,12 @@ class Remover:
             self._remove(names)
 
     def _remove(self, names: Sequence[str]) -> None:
-        try:
-            self._directory.remove(names)
-        except OSError as error:
-            logger.warning("%s: could not remove %s: %s", self._directory.path, ", ".join(names), error)
+        self._left += names
+        while self._left:
+            try:
+                self._directory.remove(self._left[:1])
+            except OSError as error:
+                path, count = self._directory.path, len(self._left)
+                logger.warning("%s: %d old files stay: %s cannot be removed: %s", path, count, self._left[0], error)
+                return
+            del self._left[0]
