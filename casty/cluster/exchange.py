@@ -45,8 +45,8 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
                     self._apply(item)
                 case Restored():
                     self._install(item)
-        if ready.refused or ready.lost:
-            self._tell(ready.refused, ready.lost)
+        if ready.refused or ready.overloaded or ready.lost:
+            self._tell(ready)
         self._announce(ready.notices)
 
     def _end_raft(self, error: CastyError, outcome: CastyError) -> None:

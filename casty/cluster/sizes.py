@@ -13,7 +13,12 @@ FRAME_BYTES_MAX = 1 << 30
 
 
 def core_options(
-    expected_size: int, *, heartbeat_interval: float, election_timeout: float, frame_bytes_max: int
+    expected_size: int,
+    *,
+    heartbeat_interval: float,
+    election_timeout: float,
+    frame_bytes_max: int,
+    kept_entries: int,
 ) -> Options:
     """Raft's options; times are seconds. Raises ValueError for what does not fit together."""
     if not FRAME_BYTES_MIN <= frame_bytes_max <= FRAME_BYTES_MAX:
@@ -28,6 +33,7 @@ def core_options(
         expected_size=expected_size,
         election_ms=round(election_timeout * 1000),
         heartbeat_ms=round(heartbeat_interval * 1000),
+        kept_entries=kept_entries,
         inflight_bytes_max=p.INFLIGHT_BYTES_MAX,
         batch_bytes_max=min(p.BATCH_BYTES_MAX, frame_bytes_max // 2),
         chunk_bytes_max=min(p.CHUNK_BYTES_MAX, frame_bytes_max // 2),

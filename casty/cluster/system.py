@@ -64,7 +64,8 @@ class DistributedActorSystem(Exchange):
 
     `tls` demands certificates of both sides. `trusted_modules` says which packages' dataclasses messages may
     hold: None, those of the types this node registered, spawned with or sent; a tuple, exactly these. Times are
-    seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks.
+    seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks. So
+    many as `kept_entries` stay behind each snapshot, for nodes that were away for a moment.
     `random_seed` makes election timeouts and waits between attempts repeatable; identities never are. Other
     keywords are those of `ActorSystem`.
 
@@ -89,6 +90,7 @@ class DistributedActorSystem(Exchange):
         heartbeat_interval: float = 0.3,
         election_timeout: float = 1.0,
         snapshot_every: int | None = None,
+        kept_entries: int = 5000,
         random_seed: int | None = None,
         **local_options: Any,
     ) -> None:
@@ -111,6 +113,7 @@ class DistributedActorSystem(Exchange):
             heartbeat_interval=heartbeat_interval,
             election_timeout=election_timeout,
             frame_bytes_max=max_frame_size,
+            kept_entries=kept_entries,
         )
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
@@ -260,7 +263,9 @@ class DistributedActorSystem(Exchange):
         cause = error.__cause__
         bug = None if isinstance(cause, OSError) else cause  # what a disk says needs no traceback
         logger.error("Raft has ended on node %s: %s", self.node_id, error, exc_info=bug)
-        self._end_raft(error, error)
+        self._end_raft(
+            error, CommitUncertainError(f"the command may be committed yet; Raft has ended on this node: {error}")
+        )
         if self._body is not None:
             self._body.interrupt()
         if self._ended is not None and not self._ended.done():

@@ -30,11 +30,13 @@ def _first_kept(state: State, snapshot: Snapshot) -> Index:
     Kept are the last entries that the snapshot holds, for a follower that lacks only these should not get all of
     it: so many entries, or as many as take no more bytes than the snapshot. Kept is also what follows a snapshot
     on its way to a follower, which would need the next one at once otherwise, and so on for ever; but no more
-    than twice its size, for whoever takes longer for it than the others for that much will not catch up.
+    than twice its size, for a link on which it takes longer than that would never catch up.
     """
     options, log, end = state.options, state.log, snapshot.last_included_index
-    few = max(Index(end - options.kept_entries + 1), log.begin_of_last(options.kept_bytes_max, end))
-    first = min(few, log.begin_of_last(len(snapshot.data), end))
+    first = Index(end + 1)
+    if options.kept_entries:
+        few = max(Index(end - options.kept_entries + 1), log.begin_of_last(options.kept_bytes_max, end))
+        first = min(few, log.begin_of_last(len(snapshot.data), end))
     for transfer in _transfers(state):
         following = Index(transfer.snapshot.last_included_index + 1)
         most = max(options.kept_bytes_max, 2 * len(transfer.snapshot.data))

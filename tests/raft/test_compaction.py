@@ -411,11 +411,11 @@ def test_a_follower_that_lacks_a_few_entries_gets_them_and_no_snapshot() -> None
         (b"", keeping(3), 3),
         (b"", keeping(99), 5),
         (b"", keeping(99, kept_bytes=2 * (ENTRY_OVERHEAD + 1)), 2),
-        (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(0), 2),
+        (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(0), 0),
         (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(1), 2),
         (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(3), 3),
     ],
-    ids=["none", "so many", "all there are", "not too large", "smaller than the snapshot", "so or more", "or more"],
+    ids=["none", "so many", "all there are", "not too large", "never any", "smaller than it", "so many or more"],
 )
 def test_so_many_entries_are_kept_or_as_many_as_are_smaller_than_the_snapshot(
     data: bytes, options: Options, kept: int
