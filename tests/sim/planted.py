@@ -289,14 +289,14 @@ PLANTED = (
         "joins chunks of different snapshots",
         "SNAP-2",
         "following.py",
-        "request.offset == 0 or state.incoming is None or state.incoming.key != key",
-        "state.incoming is None",
+        "incoming is None or incoming.key != key",
+        "incoming is None",
     ),
     Mutant(
         "takes a chunk at any offset",
         "SNAP-2",
         "following.py",
-        "if request.offset != len(data):",
+        "if request.offset != incoming.size:",
         "if request.offset < 0:",
     ),
     Mutant(
