@@ -130,7 +130,8 @@ class HandshakeError(CastyError, ConnectionError):
 
 
 class OverloadedError(CastyError):
-    """The leader has more commands to commit or to apply than it can in time. Nothing was appended; try later."""
+    """The leader has more commands to commit or to apply than it can in time. Nothing was appended; try
+    later."""
 
 
 class CommitUncertainError(CastyError, TimeoutError):

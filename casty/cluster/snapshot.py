@@ -41,9 +41,9 @@ class SnapshotMixin(ClusterNode):
 
         Any member may do so. False if nothing was applied since the last snapshot. Raises RuntimeError without
         callbacks or on a node without Raft, ReentrancyError in a callback, what the callback raises, TypeError
-        where that gives no bytes, ValueError where it gives more than the members accept, OSError where the disk
-        does not take it (the log is untouched, and Raft goes on), StorageError where Raft has failed here, and
-        SystemStoppedError.
+        where that gives no bytes, ValueError where it gives more than the members accept, OSError where the
+        disk does not take it (the log is untouched, and Raft goes on), StorageError where Raft has failed here,
+        and SystemStoppedError.
         """
         if self.failure.error is not None:
             raise self.failure.error

@@ -36,6 +36,7 @@ from casty.errors import CommitUncertainError, SerializationError, SystemStopped
 from casty.message_types import message_hint
 from casty.raft.node import Raft
 from casty.raft.types import NodeId
+from casty.storage.files import FileStore
 from casty.wire import _protocol as p
 from casty.wire.messages import MessageCodec
 from casty.wire.payload import ValueCodec
@@ -64,10 +65,11 @@ class DistributedActorSystem(Exchange):
 
     `tls` demands certificates of both sides. `trusted_modules` says which packages' dataclasses messages may
     hold: None, those of the types this node registered, spawned with or sent; a tuple, exactly these. Times are
-    seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks. So
-    many as `kept_entries` stay behind each snapshot, for nodes that were away for a moment.
-    `random_seed` makes election timeouts and waits between attempts repeatable; identities never are. Other
-    keywords are those of `ActorSystem`.
+    seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks.
+    So many as `kept_entries` stay behind each snapshot, for nodes that were away for a moment. What lies on the
+    disk is verified now and then, at `scrub_rate` bytes a second; None: never. `random_seed` makes election
+    timeouts and waits between attempts repeatable; identities never are. Other keywords are those of
+    `ActorSystem`.
 
     Raises ValueError for what cannot be: an address, a node id, times that do not fit each other.
     """
@@ -91,6 +93,7 @@ class DistributedActorSystem(Exchange):
         election_timeout: float = 1.0,
         snapshot_every: int | None = None,
         kept_entries: int = 5000,
+        scrub_rate: int | None = 1 << 20,
         random_seed: int | None = None,
         **local_options: Any,
     ) -> None:
@@ -106,6 +109,10 @@ class DistributedActorSystem(Exchange):
         if snapshot_every is not None and snapshot_every < 1:
             msg = f"snapshot_every must be at least 1, or None for never, not {snapshot_every}"
             raise ValueError(msg)
+        if scrub_rate is not None and scrub_rate < 1:
+            msg = f"scrub_rate must be at least 1 byte a second, or None for never, not {scrub_rate}"
+            raise ValueError(msg)
+        self._scrub_rate = scrub_rate
         self.listen = Address(host.removeprefix("[").removesuffix("]") or "0.0.0.0", port)
         self.known_as = checked_node_id(node_id) if node_id is not None else None
         self.options = core_options(
@@ -235,6 +242,8 @@ class DistributedActorSystem(Exchange):
             if self.directory is not None:
                 self.writer = Writer(self.store, self.loop, self._persisted, self.failure.happen)
                 self.writer.start()
+            if isinstance(self.store, FileStore) and self._scrub_rate is not None:
+                self.store.scrub(self._scrub_rate)
 
     async def _serve_on(self, bound: Address) -> None:
         self.listen = bound
@@ -264,7 +273,8 @@ class DistributedActorSystem(Exchange):
         bug = None if isinstance(cause, OSError) else cause  # what a disk says needs no traceback
         logger.error("Raft has ended on node %s: %s", self.node_id, error, exc_info=bug)
         self._end_raft(
-            error, CommitUncertainError(f"the command may be committed yet; Raft has ended on this node: {error}")
+            error,
+            CommitUncertainError(f"the command may be committed yet; Raft has ended on this node: {error}"),
         )
         if self._body is not None:
             self._body.interrupt()

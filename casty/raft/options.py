@@ -25,8 +25,8 @@ class Options:
     uncommitted_bytes_max: int = 64 << 20
     """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
     kept_entries: int = 0
-    """So many entries that a snapshot holds are kept, or more where these are smaller than it: for followers that
-    lack a few. 0: none are."""
+    """So many entries that a snapshot holds are kept, or more where these are smaller than it: for followers
+    that lack a few. 0: none are."""
     kept_bytes_max: int = 64 << 20
     """These take no more than this; so do, or no more than twice the snapshot, those that follow on a snapshot
     which is on its way to a follower."""

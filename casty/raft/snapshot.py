@@ -27,10 +27,10 @@ def on_snapshot_taken(state: State, snapshot: Snapshot) -> None:
 def _first_kept(state: State, snapshot: Snapshot) -> Index:
     """Where the log begins from now on.
 
-    Kept are the last entries that the snapshot holds, for a follower that lacks only these should not get all of
-    it: so many entries, or as many as take no more bytes than the snapshot. Kept is also what follows a snapshot
-    on its way to a follower, which would need the next one at once otherwise, and so on for ever; but no more
-    than twice its size, for a link on which it takes longer than that would never catch up.
+    Kept are the last entries that the snapshot holds, for a follower that lacks only these should not get all
+    of it: so many entries, or as many as take no more bytes than the snapshot. Kept is also what follows a
+    snapshot on its way to a follower, which would need the next one at once otherwise, and so on for ever; but
+    no more than twice its size, for a link on which it takes longer than that would never catch up.
     """
     options, log, end = state.options, state.log, snapshot.last_included_index
     first = Index(end + 1)
@@ -68,7 +68,8 @@ def begin_transfer(state: State, progress: Progress) -> None:
 def send_chunk(state: State, progress: Progress, peer: ServerId) -> None:
     """Sends the chunk that is wanted next, and again if it stays unanswered for two election timeouts.
 
-    Of a snapshot in several chunks the first request is empty: it asks which part the follower has (spec SNAP-12).
+    Of a snapshot in several chunks the first request is empty: it asks which part the follower has (spec
+    SNAP-12).
     """
     transfer = progress.transfer
     assert transfer is not None, "a follower in mode SNAPSHOT has a transfer"

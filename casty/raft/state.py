@@ -62,7 +62,8 @@ class Leadership:
 
 
 class SnapshotKey(NamedTuple):
-    """Which snapshot a chunk is of. What has the same key is the same, whoever sends it and in whatever term."""
+    """Which snapshot a chunk is of. What has the same key is the same, whoever sends it and in whatever
+    term."""
 
     last_included_index: Index
     last_included_term: Term

@@ -93,7 +93,8 @@ class Snapshot:
         return cls(index, term, configuration, data, crc32(data))
 
 
-class LogBase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LogBase:
     """The last entry that the log no longer holds, for it was discarded; index 0 where none was."""
 
     index: Index = Index(0)
@@ -116,7 +117,8 @@ class Write:
     """The log from here on becomes `entries`, whatever stood there. None leaves the log as it is."""
     entries: tuple[Entry, ...] = ()
     base: LogBase | None = None
-    """Goes with `snapshot`: up to where the log is discarded, at most to the snapshot's end; None: up to there."""
+    """Goes with `snapshot`: up to where the log is discarded, at most to the snapshot's end; None: up to
+    there."""
 
 
 @dataclass(frozen=True, slots=True)

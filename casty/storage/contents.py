@@ -65,7 +65,7 @@ class SnapshotHeader(NamedTuple):
 
 def pack(value: Sequence[Change] | SegmentHeader | SnapshotHeader) -> bytes:
     """The payload that says `value`."""
-    return msgpack.packb(value, default=_hard_state_fields)
+    return msgpack.packb(value, default=_fields_of)
 
 
 def unpack_changes(payload: memoryview) -> list[Change]:
@@ -123,10 +123,14 @@ def _check_format(version: object) -> None:
         raise ValueError(f"format is {version!r}; this version reads {FORMAT}")
 
 
-def _hard_state_fields(value: object) -> tuple[object, ...]:
-    if not isinstance(value, HardState):
-        raise TypeError(f"{value!r:.100} cannot be stored")
-    return value.term, value.voted_for, value.lock
+def _fields_of(value: object) -> tuple[object, ...]:
+    match value:
+        case HardState(term, voted_for, lock):
+            return term, voted_for, lock
+        case LogBase(index, term):
+            return index, term
+        case _:
+            raise TypeError(f"{value!r:.100} cannot be stored")
 
 
 def _hard_state(fields: tuple[Any, Any, Any]) -> HardState:

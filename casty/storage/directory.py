@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from casty.errors import UnusableStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from casty.storage.disk import Disk
@@ -47,6 +47,10 @@ class Directory:
 
     def read(self, name: str) -> bytes:
         return self.disk.read(self.path / name)
+
+    def read_uncached(self, name: str) -> Iterator[bytes]:
+        """The file's bytes as the disk has them now, in pieces."""
+        return self.disk.read_uncached(self.path / name, PIECE_BYTES)
 
     def publish(self, name: str, parts: Iterable[bytes]) -> None:
         """Makes a file of `parts` and gives it its name, durably."""

@@ -17,6 +17,7 @@ from casty.storage.directory import Directory
 from casty.storage.disk import Disk
 from casty.storage.ledger import Outline
 from casty.storage.removal import Remover
+from casty.storage.scrub import PAUSE_SECONDS, Scrubber
 from casty.storage.segments import (
     DEFAULT_SIZES,
     Homes,
@@ -93,6 +94,7 @@ class FileStore:
         self._stopped: StorageError | None = None
         self._closed = False
         self._remover = remover
+        self._scrubber: Scrubber | None = None
         self._saved_changed = threading.Condition()
         self._saved: set[SnapshotRef] = set()
         """What `save_snapshot` has saved and no write refers to yet. Guarded by `_saved_changed`."""
@@ -144,6 +146,14 @@ class FileStore:
                 self._saving -= 1
                 self._saved_changed.notify_all()
 
+    def scrub(self, bytes_per_second: int, *, pause_seconds: float = PAUSE_SECONDS) -> None:
+        """From now on what lies on the disk is read again and verified, so slowly, round after round."""
+        assert self._scrubber is None, "a store is scrubbed by one thread"
+        self._scrubber = Scrubber(
+            self._directory, lambda: self._outline.snapshot, bytes_per_second, pause_seconds=pause_seconds
+        )
+        self._scrubber.start()
+
     def close(self) -> None:
         """See `Store.close`. A second call does nothing."""
         with self._saved_changed:
@@ -154,6 +164,8 @@ class FileStore:
             self._saved_changed.wait_for(lambda: not self._saving)
         if self._log is not None:
             self._log.close()
+        if self._scrubber is not None:
+            self._scrubber.close()
         self._remover.close()
         self._directory.close()
 
@@ -208,7 +220,9 @@ class FileStore:
         ref = snapshots.reference_to(snapshot)
         with self._saved_changed:
             is_saved = ref in self._saved
-            self._saved = {other for other in self._saved if other.last_included_index > ref.last_included_index}
+            self._saved = {
+                other for other in self._saved if other.last_included_index > ref.last_included_index
+            }
         if not is_saved:
             snapshots.save(self._directory, snapshot)
         return ref

@@ -18,12 +18,12 @@ logger = logging.getLogger("casty.storage")
 class Remover:
     """Removes files in the order in which they are given.
 
-    One that cannot be removed is named in the log; it is tried again with the next, and until then those after it
-    stay, too: of the segments, a crash must leave the newer ones (STORE-13).
+    One that cannot be removed is named in the log; it is tried again with the next, and until then those after
+    it stay, too: of the segments, a crash must leave the newer ones (STORE-13).
 
-    Each removal is followed by a sync of the directory (STORE-9), which takes as long as one of the log: a snapshot
-    that replaces many segments would stop all commits for as long as that takes many times. Without `threaded`,
-    `remove` does it at once: for tests that want every system call in one thread.
+    Each removal is followed by a sync of the directory (STORE-9), which takes as long as one of the log: a
+    snapshot that replaces many segments would stop all commits for as long as that takes many times. Without
+    `threaded`, `remove` does it at once: for tests that want every system call in one thread.
     """
 
     def __init__(self, directory: Directory, *, threaded: bool = True) -> None:
@@ -62,6 +62,8 @@ class Remover:
                 self._directory.remove(self._left[:1])
             except OSError as error:
                 path, count = self._directory.path, len(self._left)
-                logger.warning("%s: %d old files stay: %s cannot be removed: %s", path, count, self._left[0], error)
+                logger.warning(
+                    "%s: %d old files stay: %s cannot be removed: %s", path, count, self._left[0], error
+                )
                 return
             del self._left[0]

@@ -163,3 +163,8 @@ def open_name(number: int) -> str:
 
 def closed_name(number: int) -> str:
     return f"{number:010}.log"
+
+
+def closed_names(names: Sequence[str]) -> list[str]:
+    """Of these files, the closed segments, oldest first."""
+    return sorted(name for name in names if name.endswith(".log") and name[:-4].isdecimal())

@@ -38,13 +38,17 @@ def reference_to(snapshot: Snapshot) -> SnapshotRef:
 def save(directory: Directory, snapshot: Snapshot) -> None:
     """Makes the snapshot durable. What an OSError has left of its file is removed."""
     ref = reference_to(snapshot)
-    header = Chain().append(RecordType.SNAPSHOT, pack(SnapshotHeader(FORMAT, ref)))
-    directory.publish(_name(ref), (header, snapshot.data))
+    directory.publish(name_of(ref), (_header(ref), snapshot.data))
+
+
+def header_size(ref: SnapshotRef) -> int:
+    """How many bytes stand before the data in the file of that snapshot."""
+    return len(_header(ref))
 
 
 def load(directory: Directory, ref: SnapshotRef) -> Snapshot:
     """The snapshot that the log refers to. Raises UnusableStoreError when it is missing or is not that one."""
-    name = _name(ref)
+    name = name_of(ref)
     try:
         content = directory.read(name)
     except FileNotFoundError as error:
@@ -62,19 +66,25 @@ def are_in(directory: Directory) -> bool:
 
 
 def superseded(directory: Directory, ref: SnapshotRef) -> list[str]:
-    """The files of the snapshots older than `ref`. A newer one may be saved at this moment and is not among them."""
-    newest = _name(ref)
+    """The files of the snapshots older than `ref`. A newer one may be saved at this moment and is not among
+    them."""
+    newest = name_of(ref)
     return [name for name in _names(directory) if name[:_DIGITS] <= newest[:_DIGITS] and name != newest]
 
 
 def unreferenced(directory: Directory, ref: SnapshotRef | None) -> list[str]:
     """The files of all snapshots but the one the log refers to. Nothing may be saving one."""
-    kept = None if ref is None else _name(ref)
+    kept = None if ref is None else name_of(ref)
     return [name for name in _names(directory) if name != kept]
 
 
-def _name(ref: SnapshotRef) -> str:
+def name_of(ref: SnapshotRef) -> str:
+    """What the file of that snapshot is called."""
     return f"{ref.last_included_index:0{_DIGITS}}-{crc32(pack(SnapshotHeader(FORMAT, ref))):08x}{_SUFFIX}"
+
+
+def _header(ref: SnapshotRef) -> bytes:
+    return Chain().append(RecordType.SNAPSHOT, pack(SnapshotHeader(FORMAT, ref)))
 
 
 def _names(directory: Directory) -> list[str]:

@@ -129,9 +129,10 @@ async def leader_asks_what_the_follower_has(stage: Stage) -> None:
     """Before a large snapshot the leader asks which part is wanted, and after a lost connection again.
 
     given: n1 leads; three values of 600,000 bytes are compacted away; n2 has entry 1 only
-    when: n2 wants an offset in the middle, cuts the connection at the first chunk, and refuses the next AppendEntries
-    expect: an empty chunk at offset 0 each time, before the connection is cut a chunk at the offset n2 wanted, and
-    after it one of the same snapshot
+    when: n2 wants an offset in the middle, cuts the connection at the first chunk, and refuses the next
+    AppendEntries
+    expect: an empty chunk at offset 0 each time, before the connection is cut a chunk at the offset n2 wanted,
+    and after it one of the same snapshot
     why: a large snapshot on a slow link would never arrive
     """
     troupe = await stage.troupe(eager=True)
@@ -170,8 +171,8 @@ async def first_chunk(troupe: Troupe, peer: Peer) -> Heard:
 async def who_lacks_a_few_entries_gets_them(stage: Stage) -> None:
     """A follower that lacks only entries which the leader keeps behind its snapshot gets these.
 
-    given: n1, told to keep 100 entries, leads; entries up to 5 are applied, and a snapshot of them is taken; n2 has
-    entry 1 only
+    given: n1, told to keep 100 entries, leads; entries up to 5 are applied, and a snapshot of them is taken; n2
+    has entry 1 only
     when: n2 refuses with conflict_index 2
     expect: AppendEntries with entries from 2 on, and no snapshot
     why: who was away for a moment would be sent the whole state

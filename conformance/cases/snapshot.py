@@ -238,7 +238,8 @@ async def what_has_come_of_a_snapshot_is_kept(stage: Stage) -> None:
 
     given: n1, a follower with entry 1 only, has the first half of a snapshot up to (9, 1) from n2, which then
     restarts
-    when: n3, the leader of term 2, sends an empty chunk of the same snapshot at offset 0, and then the second half
+    when: n3, the leader of term 2, sends an empty chunk of the same snapshot at offset 0, and then the second
+    half
     expect: the offset after the first half is wanted; then it is installed
     why: a large snapshot on a slow link would never arrive
     """

@@ -48,7 +48,7 @@ async def test_a_disk_error_ends_the_block_and_everything_that_waits(
             begun.append(asyncio.create_task(alone.append_command("y", timeout=None)))
             await asyncio.sleep(BOUND)
     for call in begun:
-        with pytest.raises(CommitUncertainError, match="may be committed yet; Raft has ended .* on fire"):
+        with pytest.raises(CommitUncertainError, match=r"may be committed yet; Raft has ended .* on fire"):
             await call
     assert not alone.is_leader
     with pytest.raises(StorageError):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casty.raft.events import Restored, Role
-from casty.raft.messages import AppendEntriesRequest, InstallSnapshotRequest
 from casty.raft.log import ENTRY_OVERHEAD
+from casty.raft.messages import AppendEntriesRequest, InstallSnapshotRequest
 from casty.raft.options import Options
 from tests.raft.servers import acknowledge, leader, member, sent, steady
 from tests.raft.shorthand import (
@@ -132,8 +132,8 @@ def test_votes_are_compared_with_the_snapshot_after_a_compaction() -> None:
 
 
 def compacted(data: bytes = b"0123456789", chunk: int = 4, kept: int = 1000) -> Server:
-    """A leader whose log begins after index 4; n3 has everything, n2 nothing, and says so, twice where it is asked
-    which chunk it wants."""
+    """A leader whose log begins after index 4; n3 has everything, n2 nothing, and says so, twice where it is
+    asked which chunk it wants."""
     n1 = leader(1, 1, 1, options=Options(expected_size=3, chunk_bytes_max=chunk, kept_bytes_max=kept))
     (probe,) = n1.appends(N2)
     acknowledge(n1, N3)
@@ -415,7 +415,15 @@ def test_a_follower_that_lacks_a_few_entries_gets_them_and_no_snapshot() -> None
         (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(1), 2),
         (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(3), 3),
     ],
-    ids=["none", "so many", "all there are", "not too large", "never any", "smaller than it", "so many or more"],
+    ids=[
+        "none",
+        "so many",
+        "all there are",
+        "not too large",
+        "never any",
+        "smaller than it",
+        "so many or more",
+    ],
 )
 def test_so_many_entries_are_kept_or_as_many_as_are_smaller_than_the_snapshot(
     data: bytes, options: Options, kept: int

@@ -178,7 +178,10 @@ def test_a_compaction_is_one_write_and_leaves_the_rest_of_the_log_alone() -> Non
     book = Book(1, 1, 1)
     book.log.compact(Index(2))
     book.durable.snapshot_changed(snapshot(2, 1))
-    assert (book.write(), book.durable.index) == (Write(1, None, snapshot(2, 1), base=LogBase(Index(2), Term(1))), 3)
+    assert (book.write(), book.durable.index) == (
+        Write(1, None, snapshot(2, 1), base=LogBase(Index(2), Term(1))),
+        3,
+    )
 
 
 def test_a_snapshot_that_replaces_the_log_is_all_there_is_until_it_is_durable() -> None:
@@ -197,7 +200,9 @@ def test_entries_after_a_snapshot_travel_with_it() -> None:
     book = Book(1, 1)
     book.is_replaced_by(snapshot(9, 2))
     book.appends(3)
-    assert book.write() == Write(1, None, snapshot(9, 2), Index(10), commands(10, 3), LogBase(Index(9), Term(2)))
+    assert book.write() == Write(
+        1, None, snapshot(9, 2), Index(10), commands(10, 3), LogBase(Index(9), Term(2))
+    )
 
 
 def test_an_older_write_does_not_make_a_newer_snapshot_durable() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from casty.raft.events import Role
+from casty.raft.types import Term
 from tests.raft.servers import acknowledge, leader, member, pre_votes
 from tests.raft.shorthand import (
     ELECTION,
@@ -108,7 +109,7 @@ def test_an_early_answer_never_claims_what_is_not_durable() -> None:
     n1.hears(N2, append(1, prev=(4, 1)))
     n1.forget()
     n1.hears(N3, append(2, command(3, 2), prev=(2, 1), seq=1), append(2, prev=(3, 2), seq=2))
-    assert n1.says(N3) == [replace(success(2, 2, seq=2), term=1)]
+    assert n1.says(N3) == [replace(success(2, 2, seq=2), term=Term(1))]
 
 
 def test_what_was_replaced_before_it_was_written_is_not_acknowledged() -> None:
@@ -139,7 +140,7 @@ def test_an_early_answer_does_not_tell_a_term_that_is_not_durable() -> None:
     n1.hears(N2, append(2, noop(2), prev=(1, 1), seq=1), append(2, prev=(2, 2), seq=2))
     before = n1.says(N2)
     n1.fsync()
-    early = replace(success(2, 1, seq=2), term=1)
+    early = replace(success(2, 1, seq=2), term=Term(1))
     assert (before, n1.says(N2)) == ([early], [success(2, 2, seq=1), success(2, 2, seq=2)])
 
 
@@ -159,7 +160,7 @@ def test_a_leader_takes_an_early_answer_of_an_older_term_for_a_sign_of_life() ->
     for _ in range(20):
         n1.tick()
         for request in n1.appends(N2):
-            n1.hears(N2, replace(success(2, 1, seq=request.seq), term=1))
+            n1.hears(N2, replace(success(2, 1, seq=request.seq), term=Term(1)))
     assert (n1.role, n1.commit) == (Role.LEADER, 0)
 
 

@@ -107,7 +107,11 @@ def draw_plan(seed: int) -> Plan:
     election = dice.choice((300, 600, 1000))
     storm = dice.choices((None, *STORMS), (75, 10, 15))[0]
     small = Random(f"sizes {seed}")
-    kept = small.choice((300, 3000, 8 << 20)), small.choice((0, 0, 3, 20)), small.choice((0, 500, 5000, 64 << 20))
+    kept = (
+        small.choice((300, 3000, 8 << 20)),
+        small.choice((0, 0, 3, 20)),
+        small.choice((0, 500, 5000, 64 << 20)),
+    )
     kinds = STORMS[storm] if storm else dice.sample(FAULTS, dice.choice((2, 3, 4, 6, 9, len(FAULTS))))
     return Plan(
         seed=seed,

@@ -36,7 +36,7 @@ class Delta(NamedTuple):
 
 @dataclass(slots=True)
 class Trail:
-    """A log: the last entry that it no longer holds, then one term and one link for each; and its snapshot's end."""
+    """A log: the last entry that is gone, then one term and one link for each; and where its snapshot ends."""
 
     base: int = 0
     base_term: int = 0
@@ -84,7 +84,9 @@ class Trail:
 
     def _rebase(self, index: int, term: int, link: Link) -> None:
         if not self.base <= index <= self.covered:
-            raise Violation("entries behind a snapshot", f"from {index + 1}, after {self.base}, to {self.covered}")
+            raise Violation(
+                "entries behind a snapshot", f"from {index + 1}, after {self.base}, to {self.covered}"
+            )
         if index < self.covered > self.last:
             raise Violation("entries behind a snapshot", f"a log up to {self.last} for one of {self.covered}")
         del self.links[: index - self.base]

@@ -86,7 +86,10 @@ def test_a_snapshot_can_keep_a_part_of_what_it_covers(machine: Machine) -> None:
     assert (recovered.snapshot, recovered.base) == (snapshot(4), LogBase(Index(2), Term(1)))
     assert recovered.entries == (*commands(5)[2:], command(b"sixth"))
     recovered = after(machine, compact(5, base=4))
-    assert (recovered.base, recovered.entries) == (LogBase(Index(4), Term(1)), (commands(5)[4], command(b"sixth")))
+    assert (recovered.base, recovered.entries) == (
+        LogBase(Index(4), Term(1)),
+        (commands(5)[4], command(b"sixth")),
+    )
 
 
 def test_a_snapshot_beyond_the_log_leaves_it_empty(machine: Machine) -> None:
