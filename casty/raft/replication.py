@@ -104,7 +104,7 @@ def on_heartbeat_due(state: State, leadership: Leadership) -> None:
 
 
 def _is_overtaken(state: State, leadership: Leadership) -> bool:
-    """Whether a majority of the others has had, for two election timeouts, what this disk has not (LEADER-10).
+    """Whether a majority of the others has had, for two election timeouts, what this disk has not (LEADER-11).
 
     They could commit without this server, which slows every command down. A disk that merely lags by its last
     writes catches up with the index noted here, and the watch begins anew.
@@ -146,7 +146,7 @@ def _flush_to(state: State, progress: Progress, peer: ServerId) -> None:
 
 
 def _batch(state: State, progress: Progress) -> tuple[Entry, ...]:
-    """The next entries to send; none where they would put more on the way than a connection takes (LEADER-11).
+    """The next entries to send; none where they would put more on the way than a connection takes (LEADER-12).
 
     One entry larger than that goes alone.
     """

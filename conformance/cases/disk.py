@@ -163,7 +163,7 @@ async def leader_whose_disk_hangs_gives_up(stage: Stage) -> None:
 
 @case(
     "P-29",
-    "LEADER-10",
+    "LEADER-11",
     layer=Layer.DISK,
     level=Level.STRICT,
     harm=Harm.LIVENESS,

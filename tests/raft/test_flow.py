@@ -64,7 +64,7 @@ def test_a_command_larger_than_a_batch_travels_alone() -> None:
 
 
 def test_no_more_bytes_are_on_the_way_than_a_connection_takes() -> None:
-    """LEADER-11: what is acknowledged makes room for as much."""
+    """LEADER-12: what is acknowledged makes room for as much."""
     entry = 100 + ENTRY_OVERHEAD
     n1 = steady(1, options=Options(expected_size=3, batch_bytes_max=2 * entry, inflight_bytes_max=5 * entry))
     n1.proposes(*[bytes(100)] * 10)
@@ -75,7 +75,7 @@ def test_no_more_bytes_are_on_the_way_than_a_connection_takes() -> None:
 
 
 def test_heartbeats_leave_while_the_window_is_full() -> None:
-    """LEADER-11, LEADER-1: a follower that is slow to answer must not look for another leader."""
+    """LEADER-12, LEADER-1: a follower that is slow to answer must not look for another leader."""
     n1 = steady(1, options=Options(expected_size=3, inflight_bytes_max=100))
     n1.proposes(bytes(100), bytes(100))
     before = sent(n1)
@@ -84,7 +84,7 @@ def test_heartbeats_leave_while_the_window_is_full() -> None:
 
 
 def test_an_entry_larger_than_the_window_travels_alone() -> None:
-    """LEADER-11: "one entry larger than that travels alone"."""
+    """LEADER-12: "one entry larger than that travels alone"."""
     n1 = steady(1, options=Options(expected_size=3, inflight_bytes_max=100))
     n1.proposes(b"small", bytes(500), b"small")
     first = n1.appends(N2)
@@ -99,7 +99,7 @@ def test_an_entry_larger_than_the_window_travels_alone() -> None:
 
 
 def test_a_lost_connection_empties_the_window() -> None:
-    """LEADER-11, LEADER-7: what was on the way is forgotten, and sent again."""
+    """LEADER-12, LEADER-7: what was on the way is forgotten, and sent again."""
     n1 = steady(1, options=Options(expected_size=3, inflight_bytes_max=100))
     n1.proposes(bytes(100))
     n1.forget()

@@ -124,7 +124,7 @@ def test_a_leader_whose_disk_hangs_steps_down() -> None:
 
 
 def test_a_leader_whose_disk_is_slower_than_a_majority_of_the_others_steps_down() -> None:
-    """LEADER-10: they have had for two election timeouts what its own disk has not."""
+    """LEADER-11: they have had for two election timeouts what its own disk has not."""
     n1 = steady(1)
     n1.slow = True
     n1.proposes(b"x")
@@ -142,7 +142,7 @@ def test_a_leader_whose_disk_is_slower_than_a_majority_of_the_others_steps_down(
 
 @pytest.mark.parametrize(("size", "ahead"), [(3, [N2]), (5, [N2, N3])])
 def test_a_leader_that_is_needed_for_the_majority_stays(size: int, ahead: list[ServerId]) -> None:
-    """LEADER-10: without it nothing could be committed, so nobody would be faster."""
+    """LEADER-11: without it nothing could be committed, so nobody would be faster."""
     n1 = steady(1, size=size, options=Options(expected_size=size, stalled_ms_max=60_000))
     n1.slow = True
     n1.proposes(b"x")
@@ -153,7 +153,7 @@ def test_a_leader_that_is_needed_for_the_majority_stays(size: int, ahead: list[S
 
 
 def test_a_leader_whose_disk_always_lags_by_the_last_writes_stays() -> None:
-    """LEADER-10: what counts is how old that is which it lacks, not whether it lacks something."""
+    """LEADER-11: what counts is how old that is which it lacks, not whether it lacks something."""
     n1 = steady(1)
     n1.slow = True
     n1.proposes(b"x")
