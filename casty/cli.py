@@ -62,6 +62,7 @@ def _add_node(node: argparse.ArgumentParser) -> None:
     node.add_argument("--heartbeat-ms", help="heartbeat interval (300)")
     node.add_argument("--election-ms", help="election timeouts are drawn from one to two times this (1000)")
     node.add_argument("--cluster", help="the cluster's name (casty)")
+    node.add_argument("--kept-entries", help="entries that stay behind a snapshot, for nodes that lack a few")
     node.add_argument("--snapshot-every", help="compact the log after so many entries (0: never by itself)")
     node.add_argument("--seed", help="a number for what the node draws at random, identities aside")
     node.add_argument(

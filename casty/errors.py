@@ -17,6 +17,7 @@ CastyError
 ├── MessageTooLargeError          larger than one frame (also ValueError); surely did not happen
 ├── ProtocolError                 the peer broke a rule of the specification (also ValueError)
 ├── HandshakeError                the seeds and this node refuse each other (also ConnectionError)
+├── OverloadedError               the leader has too much to do; surely not appended, try later
 ├── CommitUncertainError          a command may or may not be committed (also TimeoutError)
 ├── ApplyError                    committed, but the apply callback raised
 └── StorageError                  the disk failed; this node's Raft is over (also OSError)
@@ -126,6 +127,11 @@ class HandshakeError(CastyError, ConnectionError):
     `wait_ready()` raises it; the text says why, seed by seed. It is the fault of whoever told one of them so.
     Nothing has ended: the node goes on dialling them, and `wait_ready()` may be called again.
     """
+
+
+class OverloadedError(CastyError):
+    """The leader has more commands to commit or to apply than it can in time. Nothing was appended; try
+    later."""
 
 
 class CommitUncertainError(CastyError, TimeoutError):

@@ -91,6 +91,7 @@ def _system(settings: Settings) -> DistributedActorSystem:
         heartbeat_interval=settings.heartbeat_ms / 1000,
         election_timeout=settings.election_ms / 1000,
         snapshot_every=settings.snapshot_every or None,
+        kept_entries=settings.kept_entries,
         random_seed=settings.seed,
         skip_entries=settings.skip_entry,
         tls=_tls(settings),

@@ -12,6 +12,7 @@ from casty.errors import (
     ApplyError,
     CommitUncertainError,
     MessageTooLargeError,
+    OverloadedError,
     SerializationError,
     StorageError,
     SystemStoppedError,
@@ -132,6 +133,8 @@ class KV(Actor[dict[str, Any]]):
             return self._no("bad_request", definite=True, text=str(error))
         except CommitUncertainError as error:
             return self._no("uncertain", definite=False, text=str(error))
+        except OverloadedError as error:
+            return self._no("overloaded", definite=True, text=str(error))
         except (SerializationError, MessageTooLargeError) as error:
             return self._no("bad_request", definite=True, text=str(error))
         except (StorageError, ApplyError, SystemStoppedError) as error:

@@ -36,6 +36,7 @@ class Settings:
     election_ms: int = 1000
     cluster: str = "casty"
     snapshot_every: int = 0
+    kept_entries: int = 5000
     seed: int | None = None
     skip_entry: list[str] = field(default_factory=list[str])
     caps: list[str] = field(default_factory=list[str])
@@ -50,6 +51,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
     """Puts the sources together. Raises ValueError that names the value, what was expected, and where."""
     given = _Given(_gathered(arguments, environment))
     defaults = Settings()
+    kept = given.number("kept_entries", 0, 1 << 62)
     settings = Settings(
         node_id=given.text("node_id", checked_node_id),
         data_dir=given.text("data_dir"),
@@ -62,6 +64,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         election_ms=given.number("election_ms", 1, MILLIS_MAX) or defaults.election_ms,
         cluster=given.text("cluster", checked_cluster_name) or defaults.cluster,
         snapshot_every=given.number("snapshot_every", 0, 1 << 62) or 0,
+        kept_entries=defaults.kept_entries if kept is None else kept,
         seed=given.number("seed", -(1 << 63), 1 << 64),
         skip_entry=given.items("skip_entry", checked_name),
         caps=given.items("caps"),

@@ -51,8 +51,8 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
                     self._apply(item)
                 case Restored():
                     self._install(item)
-        if ready.refused or ready.lost:
-            self._tell(ready.refused, ready.lost)
+        if ready.refused or ready.overloaded or ready.lost:
+            self._tell(ready)
         if ready.passed:
             self._tell_passed(ready.passed)
         self._announce(ready.notices)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from casty.arguments import checked_timeout
 from casty.cluster.node import ClusterNode
-from casty.errors import CommitUncertainError, MessageTooLargeError
+from casty.errors import CommitUncertainError, MessageTooLargeError, OverloadedError
 from casty.raft.events import Proposed, Received, Role
 from casty.raft.types import Index
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from casty.cluster.link import Link
     from casty.cluster.machine import ApplyCallback
     from casty.errors import CastyError
-    from casty.raft.events import Committed
+    from casty.raft.events import Committed, Ready
     from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse
 
 logger = logging.getLogger(__name__)
@@ -113,23 +113,29 @@ class LogReplicationMixin(ClusterNode):
     def _apply(self, committed: Committed) -> None:
         self.machine.submit(committed)
 
-    def _tell(self, refused: Iterable[object], lost: Iterable[object]) -> None:
-        """Tells those whose commands were not appended, and those who will not learn what becomes of theirs."""
-        for ticket in refused:
-            outcome = cast("asyncio.Future[bool]", ticket)
-            if not outcome.done():
-                outcome.set_result(False)
-        for ticket in lost:
-            outcome = cast("asyncio.Future[bool]", ticket)
-            if not outcome.done():
-                text = "leadership was lost before the command was committed; it may be committed yet"
-                outcome.set_exception(CommitUncertainError(text))
+    def _tell(self, ready: Ready) -> None:
+        """Tells those whose commands were not appended, and those who will not learn the outcome of theirs."""
+        for outcome in _open(ready.refused):
+            outcome.set_result(False)
+        for outcome in _open(ready.overloaded):
+            most = self.options.uncommitted_bytes_max
+            text = f"more than {most:,} bytes of commands are not committed yet; nothing was appended"
+            outcome.set_exception(OverloadedError(text))
+        for outcome in _open(ready.lost):
+            text = "leadership was lost before the command was committed; it may be committed yet"
+            outcome.set_exception(CommitUncertainError(text))
 
     def _fail_proposals(self, error: CastyError) -> None:
         """Raft has ended here: nobody will learn more."""
         for outcome in self.proposals:
             if not outcome.done():
                 outcome.set_exception(error)
+
+
+def _open(tickets: Iterable[object]) -> list[asyncio.Future[bool]]:
+    """Of the calls with these tickets, those that still wait."""
+    outcomes = (cast("asyncio.Future[bool]", ticket) for ticket in tickets)
+    return [outcome for outcome in outcomes if not outcome.done()]
 
 
 def _command_types(callback: ApplyCallback) -> tuple[Any, ...]:

@@ -20,7 +20,12 @@ INTERVAL_SECONDS_MAX = 3600.0
 
 
 def core_options(
-    expected_size: int, *, heartbeat_interval: float, election_timeout: float, frame_bytes_max: int
+    expected_size: int,
+    *,
+    heartbeat_interval: float,
+    election_timeout: float,
+    frame_bytes_max: int,
+    kept_entries: int,
 ) -> Options:
     """Raft's options; times are seconds. Raises TypeError and ValueError for what cannot be."""
     checked_count("expected_cluster_size", expected_size, least=1, most=p.MEMBERS_MAX)
@@ -32,6 +37,7 @@ def core_options(
         expected_size=expected_size,
         election_ms=round(election * 1000),
         heartbeat_ms=round(heartbeat * 1000),
+        kept_entries=kept_entries,
         batch_bytes_max=min(p.BATCH_BYTES_MAX, frame_bytes_max // 2),
         chunk_bytes_max=min(p.CHUNK_BYTES_MAX, frame_bytes_max // 2),
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from casty.cluster.errand import run_errand
 from casty.cluster.node import ClusterNode
-from casty.errors import StorageError
 from casty.raft.events import Received, SnapshotTaken
 from casty.raft.types import Snapshot
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
     from casty.cluster.machine import CreateSnapshot, RestoreSnapshot
     from casty.raft.events import Restored
     from casty.raft.messages import InstallSnapshotRequest, InstallSnapshotResponse
-    from casty.raft.types import Index
+    from casty.raft.types import Configuration, Index, Term
+    from casty.storage.api import Store
 
 
 class SnapshotMixin(ClusterNode):
@@ -44,8 +44,9 @@ class SnapshotMixin(ClusterNode):
         Any member may do so; one that is starting is waited for. False if nothing was applied since the last
         snapshot. Raises RuntimeError without callbacks, on a node without Raft, before the start and outside
         the node's event loop, ReentrancyError in a callback, what the callback raises, TypeError where that
-        gives no bytes, ValueError where it gives more than the members accept, StorageError where Raft has
-        failed here, and SystemStoppedError once the node has shut down.
+        gives no bytes, ValueError where it gives more than the members accept, OSError where the disk does not
+        take it (the log is untouched, and Raft goes on), StorageError where Raft has failed here, and
+        SystemStoppedError once the node has shut down.
         """
         await self.require_running("create_snapshot()")
         await self.start_over.wait()
@@ -72,12 +73,12 @@ class SnapshotMixin(ClusterNode):
         term = raft.log.term_at(index)
         if term is None:  # a snapshot of the leader's has overtaken this one
             return False
-        snapshot = Snapshot(index, term, raft.configuration, data)
-        try:
-            await run_errand(store.save_snapshot, snapshot)
-        except StorageError as error:
-            if not self.is_ending:  # else the store was closed meanwhile
-                self.failure.happen(error)
-            raise
-        self.post(SnapshotTaken(snapshot))
+        self.post(SnapshotTaken(await run_errand(_save, store, index, term, raft.configuration, data)))
         return True
+
+
+def _save(store: Store, index: Index, term: Term, configuration: Configuration, data: bytes) -> Snapshot:
+    """Computes the checksum and saves the snapshot: both may take long."""
+    snapshot = Snapshot.of(index, term, configuration, data)
+    store.save_snapshot(snapshot)
+    return snapshot

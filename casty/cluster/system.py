@@ -42,6 +42,7 @@ from casty.errors import CommitUncertainError, SerializationError, SystemStopped
 from casty.message_types import message_hint
 from casty.raft.node import Raft
 from casty.raft.types import NodeId
+from casty.storage.files import FileStore
 from casty.wire import _protocol as p
 from casty.wire.messages import MessageCodec
 from casty.wire.payload import ValueCodec
@@ -70,6 +71,8 @@ class DistributedActorSystem(Exchange):
     `tls` demands certificates of both sides. `trusted_modules` says which packages' dataclasses messages may
     hold: None, those of the types this node registered, spawned with or sent; a tuple, exactly these. Times are
     seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks.
+    So many as `kept_entries` stay behind each snapshot, for nodes that were away for a moment. What lies on the
+    disk is verified now and then, at `scrub_rate` bytes a second; None: never.
     `random_seed` makes election timeouts and waits between attempts repeatable; identities never are.
     `skip_entries` names entries of the log that no member can read, as the StorageError of each names them
     (`"4711:3:9a0b1c2d"`): they are not applied. Every member must be told the same. Other keywords are those of
@@ -100,6 +103,8 @@ class DistributedActorSystem(Exchange):
         heartbeat_interval: float = 0.3,
         election_timeout: float = 1.0,
         snapshot_every: int | None = None,
+        kept_entries: int = 5000,
+        scrub_rate: int | None = 1 << 20,
         random_seed: int | None = None,
         skip_entries: Iterable[str] = (),
         **local_options: Any,
@@ -115,6 +120,10 @@ class DistributedActorSystem(Exchange):
             raise TypeError(msg)
         if snapshot_every is not None:
             checked_count("snapshot_every", snapshot_every, least=1)
+        checked_count("kept_entries", kept_entries, least=0)
+        if scrub_rate is not None:
+            checked_count("scrub_rate", scrub_rate, least=1, unit=" bytes a second")
+        self._scrub_rate = scrub_rate
         if random_seed is not None:
             checked_count("random_seed", random_seed, least=None)
         self.listen = Address(checked_text("host", host).removeprefix("[").removesuffix("]") or "0.0.0.0", port)
@@ -124,6 +133,7 @@ class DistributedActorSystem(Exchange):
             heartbeat_interval=heartbeat_interval,
             election_timeout=election_timeout,
             frame_bytes_max=max_frame_size,
+            kept_entries=kept_entries,
         )
         self.directory = Path(persistence_dir) if persistence_dir is not None else None
         self.tls = tls
@@ -275,6 +285,8 @@ class DistributedActorSystem(Exchange):
             if self.directory is not None:
                 self.writer = Writer(self.store, self.loop, self._persisted, self.failure.happen)
                 self.writer.start()
+            if isinstance(self.store, FileStore) and self._scrub_rate is not None:
+                self.store.scrub(self._scrub_rate)
 
     async def _serve_on(self, bound: Address) -> None:
         self.listen = bound
@@ -303,7 +315,10 @@ class DistributedActorSystem(Exchange):
         cause = error.__cause__
         bug = None if isinstance(cause, OSError) else cause  # what a disk says needs no traceback
         logger.error("Raft has ended on node %s: %s", self.node_id, error, exc_info=bug)
-        self._end_raft(error, error)
+        self._end_raft(
+            error,
+            CommitUncertainError(f"the command may be committed yet; Raft has ended on this node: {error}"),
+        )
         if self._body is not None:
             self._body.interrupt()
         if self._ended is not None and not self._ended.done():

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from casty.raft.types import HardState, Index, Millis, Term, Write
+from casty.raft.types import HardState, Index, LogBase, Millis, Term, Write
 
 if TYPE_CHECKING:
     from casty.raft.events import Outgoing
@@ -24,7 +24,7 @@ class _Pending:
 
     token: int
     last_index: Index
-    term: Term
+    hard: HardState
     since: Millis
 
 
@@ -32,8 +32,8 @@ class _Pending:
 class Durable:
     index: Index
     """The log up to here is on the disk as it stands in memory."""
-    term: Term
-    """The current term on the disk."""
+    hard: HardState
+    """Term, vote and lock on the disk."""
     written_index: Index
     """The last index that is durable or on its way."""
     token: int = 0
@@ -43,6 +43,11 @@ class Durable:
     """The log from here on has not been handed to the disk."""
     pending: deque[_Pending] = field(default_factory=deque[_Pending])
     gate: deque[tuple[int, Outgoing]] = field(default_factory=deque["tuple[int, Outgoing]"])
+
+    @property
+    def term(self) -> Term:
+        """The current term on the disk."""
+        return self.hard.term
 
     @property
     def idle(self) -> bool:
@@ -90,9 +95,10 @@ class Durable:
         entries = log.between(first, log.last_index) if first is not None else ()
         if first is not None:
             self.written_index = log.last_index
-        write = Write(self.token, self.dirty_hard, self.dirty_snapshot, first, entries)
-        term = self.dirty_hard.term if self.dirty_hard is not None else self._term_under_way()
-        self.pending.append(_Pending(self.token, self.written_index, term, now))
+        base = None if self.dirty_snapshot is None else LogBase(log.base_index, log.base_term)
+        write = Write(self.token, self.dirty_hard, self.dirty_snapshot, first, entries, base)
+        hard = self.dirty_hard if self.dirty_hard is not None else self._hard_under_way()
+        self.pending.append(_Pending(self.token, self.written_index, hard, now))
         self.dirty_hard = self.dirty_snapshot = self.dirty_from = None
         return write
 
@@ -101,7 +107,7 @@ class Durable:
         while self.pending and self.pending[0].token <= token:
             write = self.pending.popleft()
             self.index = max(self.index, write.last_index)
-            self.term = write.term
+            self.hard = write.hard
 
     def hold(self, messages: list[Outgoing]) -> None:
         """Keeps messages until everything written so far is durable."""
@@ -115,5 +121,5 @@ class Durable:
             out.append(self.gate.popleft()[1])
         return out
 
-    def _term_under_way(self) -> Term:
-        return self.pending[-1].term if self.pending else self.term
+    def _hard_under_way(self) -> HardState:
+        return self.pending[-1].hard if self.pending else self.hard

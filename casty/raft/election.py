@@ -34,6 +34,8 @@ def on_election_timeout(state: State) -> None:
         state.election_deadline = None
         return
     restart_election_timer(state)
+    if state.disk.hard != state.hard:
+        return  # a vote or a term is on its way to the disk, and nothing can leave before it (spec ELECT-5)
     state.role = Role.PRE_CANDIDATE
     poll = state.poll = Poll(True, state.next_seq(), choice.members, choice.needed, {state.me})
     if poll.won:
@@ -59,9 +61,19 @@ def campaign(state: State, choice: Ballot) -> None:
         state.send_gated(server, request)
 
 
-def count_own_vote(state: State) -> None:
-    """The candidate's vote for itself counts once it is durable (spec VOTE-6)."""
-    if state.poll is not None and not state.poll.pre and state.disk.term == state.term:
+def has_durable_vote(state: State) -> bool:
+    """Whether this server's vote in the current term, for itself or for another, is on its disk."""
+    return state.disk.hard == state.hard and state.hard.voted_for is not None
+
+
+def on_vote_durable(state: State) -> None:
+    """The vote, or the request for votes, leaves only now: the time to win starts now (spec ELECT-5).
+
+    The candidate's vote for itself counts from here on (spec VOTE-6).
+    """
+    if state.leader is None and state.election_deadline is not None:
+        restart_election_timer(state)
+    if state.poll is not None and not state.poll.pre and state.role is Role.CANDIDATE:
         state.poll.granted.add(state.me)
         _conclude(state)
 

@@ -168,7 +168,9 @@ class Ready:
     messages: tuple[Outgoing, ...] = ()
     apply: tuple[Committed | Restored, ...] = ()
     refused: tuple[object, ...] = ()
-    """Tickets of proposals that were certainly not appended."""
+    """Tickets of proposals that were certainly not appended, for this server does not lead."""
+    overloaded: tuple[object, ...] = ()
+    """Tickets of proposals that were certainly not appended, for too much is not committed yet."""
     lost: tuple[object, ...] = ()
     """Tickets of proposals that were appended, but this server will not learn what becomes of them."""
     passed: tuple[Passed, ...] = ()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from casty.raft.barrier import hear_commit
 from casty.raft.configuration import decode_configuration
 from casty.raft.formation import adopt_configuration, misfit, why_unread
 from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotResponse
 from casty.raft.roles import adopt_term, follow
-from casty.raft.state import Incoming
-from casty.raft.types import Configuration, EntryKind, Index, Snapshot
+from casty.raft.state import Incoming, SnapshotKey
+from casty.raft.types import Configuration, EntryKind, Index
 
 if TYPE_CHECKING:
     from casty.raft.messages import InstallSnapshotRequest
@@ -135,6 +134,8 @@ def _take(state: State, sender: ServerId, request: AppendEntriesRequest, via: ob
         if at == 1:
             adopt_configuration(state, decode_configuration(fresh[0].data))
     state.commit_index = max(state.commit_index, min(request.leader_commit, end))
+    if state.incoming is not None and state.incoming.key.last_included_index <= state.commit_index:
+        state.incoming = None  # the entries came after all
     _acknowledge(state, sender, request, via, end, at_once=not fresh)
 
 
@@ -166,12 +167,15 @@ def _acknowledge(
     """Success, up to `match` once that is durable; at once for what is durable already (spec APPEND-8).
 
     Also where that is all of it: the disk may be at work on something else, a snapshot for instance, for long.
+    The early response carries the durable term, an older one while the request's is on its way to the disk. A
+    request that brought a new term waits for that write, which has only begun.
     """
-    term, seq = state.term, request.seq
-    if at_once and not state.disk.idle:
-        part = AppendEntriesResponse(term, request.term, seq, True, min(match, state.disk.index))
-        state.send_at_once(sender, part, via)
-    whole = AppendEntriesResponse(term, request.term, seq, True, match)
+    seq = request.seq
+    if at_once and not state.disk.idle and state.disk.dirty_hard is None:
+        part = min(match, state.disk.index)
+        early = AppendEntriesResponse(state.disk.term, request.term, seq, True, part)
+        state.send_at_once(sender, early, via)
+    whole = AppendEntriesResponse(state.term, request.term, seq, True, match)
     state.send_gated(sender, whole, via)
 
 
@@ -222,46 +226,42 @@ def _assemble(state: State, sender: ServerId, request: InstallSnapshotRequest, v
         state.refuse(sender, via, "BAD_SNAPSHOT", "SNAP-3", text)
         _answer_snapshot(state, sender, request, via, offset=0, installed=False)
         return
-    key = (
-        sender,
-        request.term,
+    key = SnapshotKey(
         request.last_included_index,
         request.last_included_term,
-        request.cluster_id,
-        request.members,
+        Configuration(request.cluster_id, request.members),
         request.size,
         request.checksum,
     )
-    if request.offset == 0 or state.incoming is None or state.incoming.key != key:
-        state.incoming = Incoming(key, bytearray())
-    data = state.incoming.data
-    if request.offset != len(data):
-        _answer_snapshot(state, sender, request, via, offset=len(data), installed=False)
+    incoming = state.incoming
+    if incoming is None or incoming.key != key:
+        incoming = state.incoming = Incoming(key)
+    if request.offset != incoming.size:
+        _answer_snapshot(state, sender, request, via, offset=incoming.size, installed=False)
         return
-    too_long = len(data) + len(request.data) > request.size
-    if not too_long:
-        data += request.data
-    if too_long or (request.done and (len(data), crc32(data)) != (request.size, request.checksum)):
+    arrived = incoming.size + len(request.data)
+    if arrived <= request.size:
+        incoming.add(request.data)
+    if arrived > request.size or (request.done and not incoming.is_whole):
         state.incoming = None
-        text = f"{len(data) + too_long * len(request.data)} bytes arrived for a snapshot of {request.size}"
-        state.refuse(sender, via, "BAD_SNAPSHOT", "SNAP-3", f"{text}, or its checksum is wrong")
+        text = f"{arrived} bytes arrived for a snapshot of {request.size}, or its checksum is wrong"
+        state.refuse(sender, via, "BAD_SNAPSHOT", "SNAP-3", text)
         _answer_snapshot(state, sender, request, via, offset=0, installed=False)
         return
     if request.done:
         state.incoming = None
-        _install(state, request, bytes(data))
-    _answer_snapshot(state, sender, request, via, offset=len(data), installed=request.done)
+        _install(state, incoming)
+    _answer_snapshot(state, sender, request, via, offset=incoming.size, installed=request.done)
 
 
-def _install(state: State, request: InstallSnapshotRequest, data: bytes) -> None:
+def _install(state: State, incoming: Incoming) -> None:
     """Steps 5 to 8. It ends above the commit index, so whatever it says is news."""
-    index, term = request.last_included_index, request.last_included_term
+    index, term, configuration, size, _ = incoming.key
     if state.log.term_at(index) == term:  # step 6: the entries are here; only the news that they are committed
         state.commit_index = index
         return
-    configuration = Configuration(request.cluster_id, request.members)
-    snapshot = Snapshot(index, term, configuration, data)
-    state.notice("info", f"installing the snapshot that ends at {index}, of {len(data)} bytes")
+    snapshot = incoming.snapshot()
+    state.notice("info", f"installing the snapshot that ends at {index}, of {size:,} bytes")
     state.retract(Index(state.commit_index + 1))
     state.log.restart(index, term)
     state.disk.log_replaced_by(snapshot)

@@ -1,14 +1,17 @@
-"""The entries since the snapshot: what matches, what conflicts, what can go.
+"""The entries that are kept: what matches, what conflicts, what can go.
 
 base_index                      last_index
     │                               │
 ····▪ │ 8 │ 9 │ 10 │ 11 │ 12 │ 13 │ 14
-snapshot └──────── entries ──────────┘
+      └────────── entries ──────────┘
+················▪ a snapshot may end here, or at the base, and never before it
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -25,10 +28,15 @@ ENTRY_OVERHEAD = 48
 """What an entry takes on the wire beside its data, at most."""
 
 
-class Log:
-    """A log whose first `base_index` entries are in the snapshot. Terms never fall along it."""
+def size_of(entry: Entry) -> int:
+    """What the entry takes on the wire, at most."""
+    return len(entry.data) + ENTRY_OVERHEAD
 
-    __slots__ = ("_entries", "base_index", "base_term")
+
+class Log:
+    """A log whose first `base_index` entries are gone: the snapshot holds them. Terms never fall along it."""
+
+    __slots__ = ("_ends", "_entries", "base_index", "base_term")
 
     def __init__(
         self,
@@ -40,6 +48,9 @@ class Log:
         self.base_index = base_index
         self.base_term = base_term
         self._entries = list(entries)
+        self._ends = array("q", accumulate(map(size_of, self._entries), initial=0))
+        """The size of all entries so far, before the first of these and after each: what it began with is of no
+        account."""
 
     @property
     def last_index(self) -> Index:
@@ -62,19 +73,18 @@ class Log:
 
     def size_of(self, first: Index, last: Index) -> int:
         """What the entries `first` to `last` take on the wire, at most."""
-        return sum(len(entry.data) + ENTRY_OVERHEAD for entry in self.between(first, last))
+        return self._ends[last - self.base_index] - self._ends[first - self.base_index - 1]
 
     def batch(self, first: Index, bytes_max: int) -> tuple[Entry, ...]:
         """Entries from `first` on, as many as fit into `bytes_max` on the wire, but one at least."""
-        room = bytes_max
-        count = 0
-        offset = first - self.base_index - 1
-        for place in range(offset, len(self._entries)):
-            room -= len(self._entries[place].data) + ENTRY_OVERHEAD
-            if room < 0 and count:
-                break
-            count += 1
-        return self.between(first, Index(first + count - 1))
+        before = first - self.base_index - 1
+        after = bisect_right(self._ends, self._ends[before] + bytes_max, before) - 1
+        return tuple(self._entries[before : max(after, before + 1)])
+
+    def begin_of_last(self, bytes_max: int, end: Index) -> Index:
+        """The first of the last entries up to `end` that take at most `bytes_max` on the wire together."""
+        least = self._ends[end - self.base_index] - bytes_max
+        return Index(self.base_index + 1 + bisect_left(self._ends, least, 0, end - self.base_index))
 
     def entry(self, index: Index) -> Entry:
         return self._entries[index - self.base_index - 1]
@@ -82,11 +92,16 @@ class Log:
     def append(self, entry: Entry) -> Index:
         """Adds one entry and returns its index."""
         self._entries.append(entry)
+        self._ends.append(self._ends[-1] + size_of(entry))
         return self.last_index
 
     def replace_from(self, first: Index, entries: Sequence[Entry]) -> None:
         """From `first` on, the log becomes `entries`."""
-        self._entries[first - self.base_index - 1 :] = entries
+        before = first - self.base_index - 1
+        self._entries[before:] = entries
+        del self._ends[before + 1 :]
+        for entry in entries:
+            self._ends.append(self._ends[-1] + size_of(entry))
 
     def first_difference(self, first: Index, entries: Sequence[Entry]) -> int:
         """How many of `entries`, meant to start at `first`, the log already has (spec APPEND-3)."""
@@ -116,9 +131,11 @@ class Log:
         term = self.term_at(index)
         assert term is not None, f"cannot compact to {index}, outside {self.base_index}..{self.last_index}"
         del self._entries[: index - self.base_index]
+        del self._ends[: index - self.base_index]
         self.base_index, self.base_term = index, term
 
     def restart(self, index: Index, term: Term) -> None:
         """Forgets everything; the log now begins after a snapshot that ends at `index`."""
         self._entries.clear()
+        self._ends = array("q", [0])
         self.base_index, self.base_term = index, term

@@ -9,9 +9,10 @@ from casty.raft.barrier import lift_barrier, pass_barriers, set_barrier, would_p
 from casty.raft.configuration import decode_configuration
 from casty.raft.durable import Durable
 from casty.raft.election import (
-    count_own_vote,
+    has_durable_vote,
     on_election_timeout,
     on_pre_vote_request,
+    on_vote_durable,
     on_vote_request,
     on_vote_response,
 )
@@ -58,7 +59,7 @@ from casty.raft.replication import (
 from casty.raft.roles import adopt_term, restart_election_timer
 from casty.raft.snapshot import on_snapshot_response, on_snapshot_taken
 from casty.raft.state import Outbox, State
-from casty.raft.types import Configuration, Index, Millis, Term
+from casty.raft.types import Configuration, Index, Millis, Term, base_after
 
 if TYPE_CHECKING:
     from random import Random
@@ -80,10 +81,8 @@ class Raft:
         self, me: ServerId, options: Options, recovered: Recovered, random: Random, now: Millis
     ) -> None:
         snapshot = recovered.snapshot
-        base = snapshot.last_included_index if snapshot is not None else Index(0)
-        base_term = snapshot.last_included_term if snapshot is not None else Term(0)
-        log = Log(recovered.entries, base_index=base, base_term=base_term)
-        term = recovered.hard_state.term
+        base = recovered.base
+        log = Log(recovered.entries, base_index=base.index, base_term=base.term)
         self._state = state = State(
             me=me,
             options=options,
@@ -93,8 +92,8 @@ class Raft:
             log=log,
             snapshot=snapshot,
             configuration=_configuration(recovered),
-            disk=Durable(index=log.last_index, term=term, written_index=log.last_index),
-            commit_index=base,
+            disk=Durable(log.last_index, recovered.hard_state, written_index=log.last_index),
+            commit_index=base_after(snapshot).index,
             restoring=snapshot,
             discovered=frozenset({me}),
         )
@@ -184,8 +183,10 @@ class Raft:
             case Received(sender, message, via):
                 self._receive(sender, message, via)
             case Persisted(token):
+                had_voted = has_durable_vote(state)
                 state.disk.persisted(token)
-                count_own_vote(state)
+                if has_durable_vote(state) and not had_voted:
+                    on_vote_durable(state)
                 advance_leader_commit(state)
             case Proposed(ticket, data):
                 propose(state, ticket, data)
@@ -265,13 +266,15 @@ class Raft:
             messages += out.gated
         else:
             disk.hold(out.gated)
-        if not (write or messages or out.apply or out.refused or out.lost or out.passed or out.notices):
+        outcomes = out.refused or out.overloaded or out.lost or out.passed
+        if not (write or messages or out.apply or outcomes or out.notices):
             return None
         return Ready(
             write,
             tuple(messages),
             tuple(out.apply),
             tuple(out.refused),
+            tuple(out.overloaded),
             tuple(out.lost),
             tuple(out.passed),
             tuple(out.notices),

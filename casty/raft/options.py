@@ -20,10 +20,16 @@ class Options:
     """Snapshot data per request."""
     flights_max: int = 64
     """Unanswered requests with entries per follower: more would only queue in its kernel."""
+    inflight_bytes_max: int = 8 << 20
+    """Entry data on the way to one follower; half of what its connection holds before it is given up."""
     uncommitted_bytes_max: int = 64 << 20
     """Proposals are refused beyond this, so that a leader cut off from its majority does not eat its memory."""
+    kept_entries: int = 0
+    """So many entries that a snapshot holds are kept, or more where these are smaller than it: for followers
+    that lack a few. 0: none are."""
     kept_bytes_max: int = 64 << 20
-    """Entries that a snapshot holds are kept up to this for a follower that is being sent an older one."""
+    """These take no more than this; so do, or no more than twice the snapshot, those that follow on a snapshot
+    which is on its way to a follower."""
     stalled_ms_max: int = 10_000
     """A leader that waits for its disk for longer gives up (spec LEADER-9)."""
     snapshot_bytes_max: int = 1 << 30
@@ -35,6 +41,7 @@ class Options:
             "batch_bytes_max",
             "chunk_bytes_max",
             "flights_max",
+            "inflight_bytes_max",
             "snapshot_bytes_max",
         ):
             if getattr(self, name) < 1:

@@ -33,15 +33,60 @@ class Flight(NamedTuple):
 
     prev: Index
     last: Index
+    size: int = 0
+    """What its entries take on the wire."""
+
+
+class Inflight:
+    """The requests to one follower without a final answer, oldest first, and the bytes of their entries."""
+
+    __slots__ = ("_by_seq", "size")
+
+    def __init__(self) -> None:
+        self._by_seq: dict[int, Flight] = {}
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._by_seq)
+
+    def get(self, seq: int) -> Flight | None:
+        return self._by_seq.get(seq)
+
+    def add(self, seq: int, flight: Flight) -> None:
+        """A request left; its answer will carry `seq`."""
+        self._by_seq[seq] = flight
+        self.size += flight.size
+        if len(self._by_seq) > FLIGHTS_REMEMBERED:
+            self.remove(next(iter(self._by_seq)))
+
+    def remove(self, seq: int) -> None:
+        """Its final answer has come."""
+        self.size -= self._by_seq.pop(seq).size
+
+    def acked(self, index: Index) -> None:
+        """The follower has everything up to `index`: what asked for no more is answered with it."""
+        while self._by_seq:
+            seq, flight = next(iter(self._by_seq.items()))
+            if flight.last > index:
+                return
+            self.remove(seq)
+
+    def clear(self) -> None:
+        """What is on its way is no longer waited for."""
+        self._by_seq.clear()
+        self.size = 0
 
 
 @dataclass(slots=True)
 class Transfer:
-    """A snapshot on its way to one follower. It stays this one even if the leader takes a newer meanwhile."""
+    """A snapshot on its way to one follower.
+
+    It stays this one, also over a lost connection, even if the leader takes a newer meanwhile.
+    """
 
     snapshot: Snapshot
-    checksum: int
-    offset: int = 0
+    offset: int | None = None
+    """What the follower wants next; None until it has said so."""
     seqs: set[int] = field(default_factory=set[int])
     """Of its chunks; an answer to anything else is not about this transfer."""
     sent_at: Millis | None = None
@@ -61,7 +106,7 @@ class Progress:
     match: Index = Index(0)
     """Invariant: match < next. Durable there, and equal to our log."""
     mode: Mode = Mode.PROBE
-    flights: dict[int, Flight] = field(default_factory=dict[int, Flight])
+    flights: Inflight = field(default_factory=Inflight)
     probing: bool = False
     """A probe is out; the next waits for its answer or for the heartbeat."""
     due: bool = False
@@ -98,24 +143,18 @@ class Progress:
         self.next = next_index
         self.flights.clear()
         self.probing = False
-        self.transfer = None
 
     def replicate(self, seq: int, flight: Flight) -> None:
         """A probe was answered: entries may flow. Other probes may be lost, and must take no room."""
         self.mode = Mode.REPLICATE
+        self.transfer = None
         self.next = max(self.next, Index(flight.last + 1))
-        self.flights = {seq: flight}
+        self.flights.clear()
+        self.flights.add(seq, flight)
         self.probing = False
         self.due = True  # what it was not told while it was probed
 
     def took(self, index: Index) -> None:
         """The follower has everything up to `index`, durably."""
         self.match = max(self.match, index)
-        while self.flights and next(iter(self.flights.values())).last <= index:
-            del self.flights[next(iter(self.flights))]
-
-    def flew(self, seq: int, flight: Flight) -> None:
-        """A request left; its answer will carry `seq`."""
-        self.flights[seq] = flight
-        if len(self.flights) > FLIGHTS_REMEMBERED:
-            del self.flights[next(iter(self.flights))]
+        self.flights.acked(index)

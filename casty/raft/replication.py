@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from casty.raft.configuration import encode_configuration
 from casty.raft.events import Role
 from casty.raft.formation import adopt_configuration
-from casty.raft.log import ENTRY_OVERHEAD
+from casty.raft.log import ENTRY_OVERHEAD, size_of
 from casty.raft.messages import AppendEntriesRequest
 from casty.raft.progress import Flight, Mode, Progress
 from casty.raft.quorum import majority, reached_by_majority
@@ -69,8 +69,11 @@ def append(state: State, kind: EntryKind, data: bytes) -> Index:
 def propose(state: State, ticket: object, data: bytes) -> None:
     """Appends a command, or says that it certainly did not."""
     leadership = state.leadership
-    if leadership is None or leadership.uncommitted_bytes > state.options.uncommitted_bytes_max:
+    if leadership is None:
         state.out.refused.append(ticket)
+        return
+    if leadership.uncommitted_bytes > state.options.uncommitted_bytes_max:
+        state.out.overloaded.append(ticket)
         return
     leadership.uncommitted_bytes += len(data) + ENTRY_OVERHEAD
     state.tickets[append(state, EntryKind.COMMAND, data)] = ticket
@@ -91,9 +94,30 @@ def on_heartbeat_due(state: State, leadership: Leadership) -> None:
         state.notice("warning", f"stepping down in term {state.term}: the disk does not answer")
         step_down(state)
         return
+    if _is_overtaken(state, leadership):
+        state.notice("warning", f"stepping down in term {state.term}: the disks of a majority are faster")
+        step_down(state)
+        return
     leadership.heartbeat_deadline = Millis(state.now + state.options.heartbeat_ms)
     for progress in leadership.progress.values():
         progress.due = True
+
+
+def _is_overtaken(state: State, leadership: Leadership) -> bool:
+    """Whether a majority of the others has had, for two election timeouts, what this disk has not (LEADER-11).
+
+    They could commit without this server, which slows every command down. A disk that merely lags by its last
+    writes catches up with the index noted here, and the watch begins anew.
+    """
+    matches = sorted((p.match for p in leadership.progress.values() if p.counts), reverse=True)
+    needed = majority(len(leadership.members))
+    theirs = matches[needed - 1] if len(matches) >= needed else Index(0)
+    if leadership.overtaken_at is None or state.disk.index >= leadership.overtaken_index:
+        leadership.overtaken_index = theirs
+        leadership.overtaken_at = state.now if theirs > state.disk.index else None
+        return False
+    patience = 2 * state.options.election_ms
+    return state.now - leadership.overtaken_at >= patience
 
 
 def flush(state: State) -> None:
@@ -115,15 +139,22 @@ def _flush_to(state: State, progress: Progress, peer: ServerId) -> None:
         if progress.due:  # a heartbeat that claims nothing, for the follower's log ends before ours begins
             _send(state, progress, peer, Index(0), ())
         return
-    has_room = not progress.probing and len(progress.flights) < state.options.flights_max
-    if has_room and progress.next <= log.last_index:
-        _send(state, progress, peer, Index(progress.next - 1), _batch(state, progress.next))
-    elif progress.due or (has_room and progress.news):
-        _send(state, progress, peer, Index(progress.next - 1), ())
+    may_send = not progress.probing and len(progress.flights) < state.options.flights_max
+    entries = _batch(state, progress) if may_send and progress.next <= log.last_index else ()
+    if entries or progress.due or (may_send and progress.news):
+        _send(state, progress, peer, Index(progress.next - 1), entries)
 
 
-def _batch(state: State, first: Index) -> tuple[Entry, ...]:
-    return state.log.batch(first, state.options.batch_bytes_max)
+def _batch(state: State, progress: Progress) -> tuple[Entry, ...]:
+    """The next entries to send; none where they would put more on the way than a connection takes (LEADER-12).
+
+    One entry larger than that goes alone.
+    """
+    log, first, on_the_way = state.log, progress.next, progress.flights.size
+    room = state.options.inflight_bytes_max - on_the_way
+    if room <= 0 or (on_the_way and log.size_of(first, first) > room):
+        return ()
+    return log.batch(first, min(room, state.options.batch_bytes_max))
 
 
 def _send(state: State, progress: Progress, peer: ServerId, prev: Index, entries: tuple[Entry, ...]) -> None:
@@ -131,7 +162,7 @@ def _send(state: State, progress: Progress, peer: ServerId, prev: Index, entries
     assert prev_term is not None, f"entry {prev} lies outside the log"
     seq = state.next_seq()
     last = Index(prev + len(entries))
-    progress.flew(seq, Flight(prev, last))
+    progress.flights.add(seq, Flight(prev, last, state.log.size_of(Index(prev + 1), last) if entries else 0))
     progress.due = progress.news = False
     if progress.mode is Mode.PROBE:
         progress.probing = True
@@ -154,7 +185,7 @@ def on_append_response(state: State, sender: ServerId, response: AppendEntriesRe
     if progress.mode is Mode.PROBE:
         progress.replicate(response.seq, flight)
     if response.match_index >= flight.last:
-        del progress.flights[response.seq]
+        progress.flights.remove(response.seq)
     progress.took(response.match_index)
     advance_leader_commit(state)
 
@@ -170,7 +201,7 @@ def answering(state: State, sender: ServerId, request_term: Term) -> Progress | 
 
 def _back_up(state: State, progress: Progress, flight: Flight, response: AppendEntriesResponse) -> None:
     """Tries an earlier entry next (spec LEADER-5); a refusal of what is known to match is old news."""
-    del progress.flights[response.seq]
+    progress.flights.remove(response.seq)
     if flight.prev <= progress.match:
         return
     guess = _guess(state, flight.prev, response)
@@ -200,7 +231,7 @@ def advance_leader_commit(state: State) -> None:
         return
     done = state.log.between(Index(state.commit_index + 1), reached)
     ours = (entry for entry in done if entry.term == leadership.term and entry.kind is EntryKind.COMMAND)
-    leadership.uncommitted_bytes -= sum(len(entry.data) + ENTRY_OVERHEAD for entry in ours)
+    leadership.uncommitted_bytes -= sum(map(size_of, ours))
     state.commit_index = reached
     for progress in leadership.progress.values():
         progress.news = True

@@ -22,7 +22,6 @@ def adopt_term(state: State, term: Term) -> None:
     """Moves to a higher term, as a follower without a vote in it (spec TERM-1)."""
     state.set_hard(term, None)
     state.leader = None
-    state.incoming = None
     step_down(state)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 from casty.raft.events import Notice, Outgoing, Role
 from casty.raft.messages import AppendEntriesResponse, Refusal
-from casty.raft.types import HardState, Index
+from casty.raft.types import HardState, Index, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
         Millis,
         NodeId,
         ServerId,
-        Snapshot,
         Term,
     )
 
@@ -57,14 +58,51 @@ class Leadership:
     """Of every other server on the list."""
     heartbeat_deadline: Millis
     uncommitted_bytes: int = 0
+    overtaken_index: Index = Index(0)
+    overtaken_at: Millis | None = None
+    """Since when a majority of the others has had `overtaken_index` durably, and this server has not."""
 
 
-@dataclass(slots=True)
+class SnapshotKey(NamedTuple):
+    """Which snapshot a chunk is of. What has the same key is the same, whoever sends it and in whatever
+    term."""
+
+    last_included_index: Index
+    last_included_term: Term
+    configuration: Configuration
+    size: int
+    checksum: int
+
+
 class Incoming:
-    """A snapshot that is arriving in chunks. `key` says whose, and which: chunks of another never join it."""
+    """A snapshot that is arriving in chunks, in the order of their offsets.
 
-    key: tuple[object, ...]
-    data: bytearray
+    Nothing of it is copied or read twice: its checksum is computed as it comes.
+    """
+
+    __slots__ = ("_buffer", "checksum", "key", "size")
+
+    def __init__(self, key: SnapshotKey) -> None:
+        self.key = key
+        self.size = 0
+        """How much has come: the offset that is wanted next."""
+        self.checksum = 0
+        self._buffer = BytesIO()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is here, and is what was announced."""
+        return (self.size, self.checksum) == (self.key.size, self.key.checksum)
+
+    def add(self, data: bytes) -> None:
+        self._buffer.write(data)
+        self.size += len(data)
+        self.checksum = crc32(data, self.checksum)
+
+    def snapshot(self) -> Snapshot:
+        """All of it. The buffer gives its bytes away without copying them."""
+        index, term, configuration, _, checksum = self.key
+        return Snapshot(index, term, configuration, self._buffer.getvalue(), checksum)
 
 
 @dataclass(slots=True)
@@ -76,6 +114,7 @@ class Outbox:
     gated: list[Outgoing] = field(default_factory=list[Outgoing])
     apply: list[Committed | Restored] = field(default_factory=list["Committed | Restored"])
     refused: list[object] = field(default_factory=list[object])
+    overloaded: list[object] = field(default_factory=list[object])
     lost: list[object] = field(default_factory=list[object])
     passed: list[Passed] = field(default_factory=list["Passed"])
     notices: list[Notice] = field(default_factory=list[Notice])
@@ -169,9 +208,9 @@ class State:
         self.disk.gate = deque((token, _for_at_most(before, outgoing)) for token, outgoing in self.disk.gate)
 
     def send_at_once(self, to: ServerId, message: Response, via: object) -> None:
-        """Sends a response that promises nothing but what is durable already (spec APPEND-8)."""
-        if message.term <= self.disk.term:
-            self.out.free.append(Outgoing(to, message, via))
+        """Sends a response that says nothing but what is durable already (spec APPEND-8, TERM-4)."""
+        assert message.term <= self.disk.term, f"{message} says more than the disk: term {self.disk.term}"
+        self.out.free.append(Outgoing(to, message, via))
 
     def refuse(self, to: ServerId, via: object, code: str, rule: str, text: str) -> None:
         """Tells the peer, and our own log, what was wrong with its request (spec ERROR-1)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, NewType
+from zlib import crc32
 
 Term = NewType("Term", int)
 """An election's number; at most one leader in each (paper §5.1)."""
@@ -83,6 +84,21 @@ class Snapshot:
     last_included_term: Term
     configuration: Configuration
     data: bytes
+    checksum: int
+    """CRC-32 of `data`. It goes with the snapshot, for computing it anew takes as long as reading all of it."""
+
+    @classmethod
+    def of(cls, index: Index, term: Term, configuration: Configuration, data: bytes) -> Snapshot:
+        """A snapshot with its checksum, which is computed here: a second for each gigabyte or two."""
+        return cls(index, term, configuration, data, crc32(data))
+
+
+@dataclass(frozen=True, slots=True)
+class LogBase:
+    """The last entry that the log no longer holds, for it was discarded; index 0 where none was."""
+
+    index: Index = Index(0)
+    term: Term = Term(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +112,13 @@ class Write:
     """Rises by one with each write; handed back in `Persisted`."""
     hard_state: HardState | None = None
     snapshot: Snapshot | None = None
-    """Replaces the log up to and including `last_included_index`."""
+    """Replaces the log up to and including `base`."""
     first_index: Index | None = None
     """The log from here on becomes `entries`, whatever stood there. None leaves the log as it is."""
     entries: tuple[Entry, ...] = ()
+    base: LogBase | None = None
+    """Goes with `snapshot`: up to where the log is discarded, at most to the snapshot's end; None: up to
+    there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +129,20 @@ class Recovered:
     hard_state: HardState = HardState()
     snapshot: Snapshot | None = None
     entries: tuple[Entry, ...] = ()
-    """The log after the snapshot, from index ``snapshot.last_included_index + 1`` (or 1) on."""
+    """The log from index ``base.index + 1`` on. A part of it may be in the snapshot, too."""
+    kept_from: LogBase | None = None
+    """Where the log begins, if that is before the snapshot's end."""
+
+    @property
+    def base(self) -> LogBase:
+        """The last entry before the log."""
+        if self.kept_from is not None:
+            return self.kept_from
+        return base_after(self.snapshot)
+
+
+def base_after(snapshot: Snapshot | None) -> LogBase:
+    """Where a log begins of which nothing is kept that the snapshot holds."""
+    if snapshot is None:
+        return LogBase()
+    return LogBase(snapshot.last_included_index, snapshot.last_included_term)

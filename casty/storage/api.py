@@ -36,7 +36,9 @@ class Store(Protocol):
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Makes the snapshot's bytes durable beside the log, which does not refer to it until `write` does.
 
-        Safe to call from another thread while `write` runs, so that a large snapshot holds up no commit.
+        Safe to call from another thread while `write` runs, so that a large snapshot holds up no commit. Raises
+        OSError where the disk does not take it: nothing rests on it yet, so the store goes on, and nothing is
+        left of it. Raises StorageError when the store has stopped.
         """
         ...
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from casty.raft.types import Configuration, Entry, EntryKind, HardState, ServerId, StoreId
+from casty.raft.types import Configuration, Entry, EntryKind, HardState, LogBase, ServerId, StoreId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casty.raft.types import ClusterId, Index, NodeId, Term
 
-FORMAT = 1
+FORMAT = 2
 """Rises when a file written by a newer version could be misread by an older one."""
 
 
@@ -38,6 +38,7 @@ class Change(NamedTuple):
     snapshot: SnapshotRef | None
     first_index: Index | None
     entries: Sequence[Entry]
+    base: LogBase | None = None
 
 
 class SegmentHeader(NamedTuple):
@@ -51,6 +52,7 @@ class SegmentHeader(NamedTuple):
     """Of the last record of the segment before, or 0."""
     hard_state: HardState
     snapshot: SnapshotRef | None
+    base: LogBase
     last_index: Index
 
 
@@ -63,7 +65,7 @@ class SnapshotHeader(NamedTuple):
 
 def pack(value: Sequence[Change] | SegmentHeader | SnapshotHeader) -> bytes:
     """The payload that says `value`."""
-    return msgpack.packb(value, default=_hard_state_fields)
+    return msgpack.packb(value, default=_fields_of)
 
 
 def unpack_changes(payload: memoryview) -> list[Change]:
@@ -75,8 +77,9 @@ def unpack_changes(payload: memoryview) -> list[Change]:
                 None if snapshot is None else _snapshot_ref(snapshot),
                 first_index,
                 [Entry(term, _KINDS[kind], data) for term, kind, data in entries],
+                None if base is None else LogBase(*base),
             )
-            for hard_state, snapshot, first_index, entries in _unpack(payload)
+            for hard_state, snapshot, first_index, entries, base in _unpack(payload)
         ]
     except (TypeError, LookupError) as error:
         raise ValueError(f"not the changes of a write: {error}") from error
@@ -87,12 +90,13 @@ def unpack_segment_header(payload: memoryview) -> SegmentHeader:
     try:
         version, *fields = _unpack(payload)
         _check_format(version)
-        node_id, store_id, number, previous_checksum, hard_state, snapshot, last_index = fields
-        state = _hard_state(hard_state)
+        node_id, store_id, number, previous_checksum, hard_state, snapshot, base, last_index = fields
+        state, log_base = _hard_state(hard_state), LogBase(*base)
         ref = None if snapshot is None else _snapshot_ref(snapshot)
     except TypeError as error:
         raise ValueError(f"not the header of a segment: {error}") from error
-    return SegmentHeader(version, node_id, StoreId(store_id), number, previous_checksum, state, ref, last_index)
+    store = StoreId(store_id)
+    return SegmentHeader(version, node_id, store, number, previous_checksum, state, ref, log_base, last_index)
 
 
 def unpack_snapshot_header(payload: memoryview) -> SnapshotHeader:
@@ -119,10 +123,14 @@ def _check_format(version: object) -> None:
         raise ValueError(f"format is {version!r}; this version reads {FORMAT}")
 
 
-def _hard_state_fields(value: object) -> tuple[object, ...]:
-    if not isinstance(value, HardState):
-        raise TypeError(f"{value!r:.100} cannot be stored")
-    return value.term, value.voted_for, value.lock
+def _fields_of(value: object) -> tuple[object, ...]:
+    match value:
+        case HardState(term, voted_for, lock):
+            return term, voted_for, lock
+        case LogBase(index, term):
+            return index, term
+        case _:
+            raise TypeError(f"{value!r:.100} cannot be stored")
 
 
 def _hard_state(fields: tuple[Any, Any, Any]) -> HardState:

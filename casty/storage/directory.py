@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 from typing import TYPE_CHECKING
 
 from casty.errors import UnusableStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from casty.storage.disk import Disk
@@ -31,6 +33,8 @@ class Directory:
         """Makes the directory if it is missing, and locks it. Raises UnusableStoreError when it is locked."""
         self.path = path
         self.disk = disk
+        self._numbers = itertools.count(1)
+        """Of temporary files: two threads may be writing the same snapshot."""
         disk.make_directory(path)
         try:
             self._lock = disk.lock(path / _LOCK)
@@ -44,17 +48,24 @@ class Directory:
     def read(self, name: str) -> bytes:
         return self.disk.read(self.path / name)
 
+    def read_uncached(self, name: str) -> Iterator[bytes]:
+        """The file's bytes as the disk has them now, in pieces."""
+        return self.disk.read_uncached(self.path / name, PIECE_BYTES)
+
     def publish(self, name: str, parts: Iterable[bytes]) -> None:
         """Makes a file of `parts` and gives it its name, durably."""
-        temporary = self.path / (name + _TEMPORARY)
-        fd = self.disk.create(temporary)
+        temporary = self.path / f"{name}.{next(self._numbers)}{_TEMPORARY}"
         try:
-            self._write(fd, parts)
-            self.disk.sync(fd)
+            fd = self.disk.create(temporary)
+            try:
+                self._write(fd, parts)
+                self.disk.sync(fd)
+            finally:
+                self.disk.close(fd)
         except OSError as error:
+            with contextlib.suppress(OSError):  # it may hold the space that was lacking
+                self.disk.unlink(temporary)
             raise OSError(f"{temporary.name}: writing a new file: {error}") from error
-        finally:
-            self.disk.close(fd)
         self.rename(temporary.name, name)
 
     def rename(self, old: str, new: str) -> None:
@@ -64,7 +75,8 @@ class Directory:
     def remove(self, names: Iterable[str]) -> None:
         """Removes the files one after the other: whatever a crash leaves, it is the later ones of them."""
         for name in names:
-            self.disk.unlink(self.path / name)
+            with contextlib.suppress(FileNotFoundError):  # it went before, and the sync after it failed
+                self.disk.unlink(self.path / name)
             self.sync()
 
     def remove_temporary(self) -> None:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -42,6 +42,14 @@ class Disk:
 
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
+
+    def read_uncached(self, path: Path, piece_bytes: int) -> Iterator[bytes]:
+        """The file in pieces. What the kernel has of it in memory is dropped first, where it can be told to."""
+        with path.open("rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):  # not on macOS, whose cache then answers
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            while piece := file.read(piece_bytes):
+                yield piece
 
     def create(self, path: Path) -> int:
         """Opens a new, empty file for writing, in place of any that has the name; for its owner only."""

@@ -16,6 +16,8 @@ from casty.storage.contents import Change, SnapshotRef
 from casty.storage.directory import Directory
 from casty.storage.disk import Disk
 from casty.storage.ledger import Outline
+from casty.storage.removal import Remover
+from casty.storage.scrub import PAUSE_SECONDS, Scrubber
 from casty.storage.segments import (
     DEFAULT_SIZES,
     Homes,
@@ -53,6 +55,7 @@ class FileStore:
         sizes: Sizes = DEFAULT_SIZES,
         disk: Disk | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        threaded: bool = True,
     ) -> FileStore:
         """Makes the directory if it is missing, and locks it; `load` reads what is in it.
 
@@ -64,7 +67,7 @@ class FileStore:
             try:
                 node_id = node_id or _remembered(directory) or default_node_id
                 assert node_id is not None, "a new store needs the id of its node"
-                return cls(directory, node_id, sizes, random_bytes)
+                return cls(directory, node_id, sizes, random_bytes, Remover(directory, threaded=threaded))
             except BaseException:
                 directory.close()
                 raise
@@ -74,7 +77,12 @@ class FileStore:
             raise _refusal(Path(path), error) from error
 
     def __init__(
-        self, directory: Directory, node_id: NodeId, sizes: Sizes, random_bytes: Callable[[int], bytes]
+        self,
+        directory: Directory,
+        node_id: NodeId,
+        sizes: Sizes,
+        random_bytes: Callable[[int], bytes],
+        remover: Remover,
     ) -> None:
         """Use `open`."""
         self._directory = directory
@@ -85,9 +93,13 @@ class FileStore:
         self._log: SegmentedLog | None = None
         self._stopped: StorageError | None = None
         self._closed = False
-        self._saving = threading.Lock()
-        self._saved: tuple[Snapshot, SnapshotRef] | None = None
-        """What `save_snapshot` saved last, until a write refers to it. Guarded by `_saving`."""
+        self._remover = remover
+        self._scrubber: Scrubber | None = None
+        self._saved_changed = threading.Condition()
+        self._saved: set[SnapshotRef] = set()
+        """What `save_snapshot` has saved and no write refers to yet. Guarded by `_saved_changed`."""
+        self._saving = 0
+        """Calls of `save_snapshot` under way. Guarded by `_saved_changed`."""
 
     def load(self) -> Recovered:
         """See `Store.load`."""
@@ -122,22 +134,39 @@ class FileStore:
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """See `Store.save_snapshot`."""
         assert self._log is not None, "a store is loaded before it is written"
-        with self._saving:
+        with self._saved_changed:
             self._require_running()
-            try:
-                self._saved = snapshot, snapshots.save(self._directory, snapshot)
-            except OSError as error:
-                raise self._stop(error) from error
+            self._saving += 1
+        try:
+            snapshots.save(self._directory, snapshot)
+            with self._saved_changed:
+                self._saved.add(snapshots.reference_to(snapshot))
+        finally:
+            with self._saved_changed:
+                self._saving -= 1
+                self._saved_changed.notify_all()
+
+    def scrub(self, bytes_per_second: int, *, pause_seconds: float = PAUSE_SECONDS) -> None:
+        """From now on what lies on the disk is read again and verified, so slowly, round after round."""
+        assert self._scrubber is None, "a store is scrubbed by one thread"
+        self._scrubber = Scrubber(
+            self._directory, lambda: self._outline.snapshot, bytes_per_second, pause_seconds=pause_seconds
+        )
+        self._scrubber.start()
 
     def close(self) -> None:
         """See `Store.close`. A second call does nothing."""
-        with self._saving:
+        with self._saved_changed:
             if self._closed:
                 return
             self._closed = True
             self._stopped = self._stopped or StorageError(f"{self._directory.path}: the store is closed")
+            self._saved_changed.wait_for(lambda: not self._saving)
         if self._log is not None:
             self._log.close()
+        if self._scrubber is not None:
+            self._scrubber.close()
+        self._remover.close()
         self._directory.close()
 
     def _load(self) -> Recovered:
@@ -150,12 +179,13 @@ class FileStore:
         self._log = recovery.mend(self._directory, found, self._sizes)
         self._outline = outline
         self._directory.remove_temporary()
-        snapshots.remove_others(self._directory, ref)
-        self._log.purge(outline)
+        self._directory.remove(snapshots.unreferenced(self._directory, ref))
+        self._directory.remove(self._log.discard(outline))
         store_id = found.owner.store_id
         span = f"term {outline.hard_state.term}, log {outline.first_index} to {outline.last_index}"
         logger.info("%s: recovered store %s: %s", self._directory.path, store_id.hex(), span)
-        return Recovered(store_id, outline.hard_state, snapshot, tuple(found.ledger.entries))
+        entries = tuple(found.ledger.entries)
+        return Recovered(store_id, outline.hard_state, snapshot, entries, outline.kept_from)
 
     def _create(self) -> Recovered:
         """Makes the first segment, and with it the store: before it there is nothing, after it everything."""
@@ -173,7 +203,7 @@ class FileStore:
         changes: list[Change] = []
         for write in writes:
             ref = None if write.snapshot is None else self._reference(write.snapshot)
-            change = Change(write.hard_state, ref, write.first_index, write.entries)
+            change = Change(write.hard_state, ref, write.first_index, write.entries, write.base)
             after.apply(*change)
             changes.append(change)
         return changes, after
@@ -183,17 +213,19 @@ class FileStore:
         log.append(changes, before)
         self._outline = after
         if after.snapshot is not None and after.snapshot is not before.snapshot:
-            snapshots.remove_superseded(self._directory, after.snapshot)
-            log.purge(after)
+            self._remover.remove([*snapshots.superseded(self._directory, after.snapshot), *log.discard(after)])
 
     def _reference(self, snapshot: Snapshot) -> SnapshotRef:
         """How the log refers to the snapshot, which is durable on return."""
-        with self._saving:
-            if self._saved is not None and self._saved[0] == snapshot:
-                ref = self._saved[1]
-                self._saved = None
-                return ref
-            return snapshots.save(self._directory, snapshot)
+        ref = snapshots.reference_to(snapshot)
+        with self._saved_changed:
+            is_saved = ref in self._saved
+            self._saved = {
+                other for other in self._saved if other.last_included_index > ref.last_included_index
+            }
+        if not is_saved:
+            snapshots.save(self._directory, snapshot)
+        return ref
 
     def _require_running(self) -> None:
         if self._stopped is not None:

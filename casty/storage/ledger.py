@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from casty.raft.types import HardState, Index
+from casty.raft.types import HardState, Index, LogBase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casty.raft.types import Entry
+    from casty.raft.types import Entry, Term
 
 
 class Covering(Protocol):
@@ -18,6 +18,8 @@ class Covering(Protocol):
 
     @property
     def last_included_index(self) -> Index: ...
+    @property
+    def last_included_term(self) -> Term: ...
 
 
 @dataclass(slots=True)
@@ -26,13 +28,25 @@ class Outline[S: Covering]:
 
     hard_state: HardState = field(default_factory=HardState)
     snapshot: S | None = None
+    base: LogBase = LogBase()
+    """Invariant: not beyond the snapshot's last included entry."""
     last_index: Index = Index(0)
     """Where the log ends. Invariant: not below the snapshot's last included index."""
 
     @property
     def first_index(self) -> Index:
-        """Where the log after the snapshot begins; one past `last_index` when it is empty."""
-        return Index(self.snapshot.last_included_index + 1 if self.snapshot is not None else 1)
+        """Where the log begins; one past `last_index` when it is empty."""
+        return Index(self.base.index + 1)
+
+    @property
+    def kept_from(self) -> LogBase | None:
+        """Where the log begins; None where that is behind all that the snapshot holds."""
+        return self.base if self.base.index < self.covered_index else None
+
+    @property
+    def covered_index(self) -> Index:
+        """What the snapshot holds is committed, and stays as it is."""
+        return self.snapshot.last_included_index if self.snapshot is not None else Index(0)
 
     def apply(
         self,
@@ -40,31 +54,42 @@ class Outline[S: Covering]:
         snapshot: S | None,
         first_index: Index | None,
         entries: Sequence[Entry],
+        base: LogBase | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
-        self._check(snapshot, first_index, entries)
+        if snapshot is not None and base is None:
+            base = LogBase(snapshot.last_included_index, snapshot.last_included_term)
+        self._check(snapshot, first_index, entries, base)
         if hard_state is not None:
             self.hard_state = hard_state
-        if snapshot is not None:
-            self.snapshot = snapshot
+        if snapshot is not None and base is not None:
+            self.snapshot, self.base = snapshot, base
             self.last_index = max(self.last_index, snapshot.last_included_index)
         if first_index is not None:
             self.last_index = Index(first_index + len(entries) - 1)
 
     def copy(self) -> Outline[S]:
-        return Outline(self.hard_state, self.snapshot, self.last_index)
+        return Outline(self.hard_state, self.snapshot, self.base, self.last_index)
 
-    def _check(self, snapshot: S | None, first_index: Index | None, entries: Sequence[Entry]) -> None:
-        first, last = self.first_index, self.last_index
-        if snapshot is not None:
-            covered = snapshot.last_included_index
-            if covered < first:
-                raise ValueError(f"snapshot up to {covered}; one up to {first - 1} is there")
-            first, last = Index(covered + 1), max(last, covered)
+    def _check(
+        self, snapshot: S | None, first_index: Index | None, entries: Sequence[Entry], base: LogBase | None
+    ) -> None:
+        covered, last = self.covered_index, self.last_index
+        if snapshot is not None and base is not None:
+            end = snapshot.last_included_index
+            if end <= covered:
+                raise ValueError(f"snapshot up to {end}; one up to {covered} is there")
+            if not self.base.index <= base.index <= end:
+                raise ValueError(f"log discarded up to {base.index}; expected {self.base.index} to {end}")
+            if base.index < end > last:
+                raise ValueError(f"log kept from {base.index + 1}, but it ends at {last}, before the snapshot")
+            covered, last = end, max(last, end)
+        elif base is not None:
+            raise ValueError(f"log discarded up to {base.index} without a snapshot")
         if first_index is None and entries:
             raise ValueError(f"{len(entries)} entries without a first_index")
-        if first_index is not None and not first <= first_index <= last + 1:
-            raise ValueError(f"entries from {first_index}; the log takes them from {first} to {last + 1}")
+        if first_index is not None and not covered < first_index <= last + 1:
+            raise ValueError(f"entries from {first_index}; the log takes them from {covered + 1} to {last + 1}")
 
 
 @dataclass(slots=True)
@@ -89,14 +114,15 @@ class Ledger[S: Covering]:
         snapshot: S | None,
         first_index: Index | None,
         entries: Sequence[Entry],
+        base: LogBase | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         seen_from = self.seen_from
-        self.outline.apply(hard_state, snapshot, first_index, entries)
+        self.outline.apply(hard_state, snapshot, first_index, entries, base)
         if snapshot is not None:
-            covered = max(snapshot.last_included_index + 1 - seen_from, 0)
-            del self.entries[:covered]
-            seen_from = Index(seen_from + covered)
+            gone = max(self.outline.first_index - seen_from, 0)
+            del self.entries[:gone]
+            seen_from = Index(seen_from + gone)
         if first_index is not None:
             del self.entries[max(first_index - seen_from, 0) :]
             self.entries += entries

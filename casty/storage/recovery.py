@@ -191,7 +191,7 @@ class _Reader:
             raise UnusableStoreError(f"{self._directory.path}: {whose}; this is node {self._node_id}")
         if self._owner is None:
             self._owner = Owner(header.node_id, header.store_id)
-            self.ledger = Ledger(Outline(header.hard_state, header.snapshot, header.last_index))
+            self.ledger = Ledger(Outline(header.hard_state, header.snapshot, header.base, header.last_index))
             self._checksum = header.previous_checksum
         expected = segment_header(self._owner, number, self._checksum, self.ledger.outline)
         for field, found, wanted in zip(header._fields, header, expected, strict=True):

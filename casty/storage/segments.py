@@ -122,12 +122,13 @@ class SegmentedLog:
             if change.first_index is not None:
                 self._homes.move(change.first_index, len(change.entries), self._segment.number)
 
-    def purge(self, outline: Outline[SnapshotRef]) -> None:
-        """Removes the segments that hold no entry the log still has, as far as they are the oldest."""
+    def discard(self, outline: Outline[SnapshotRef]) -> list[str]:
+        """The names of the segments that hold no entry the log still has, oldest first: they may be removed."""
         empty = outline.first_index > outline.last_index
         needed = self._segment.number if empty else self._homes.of(outline.first_index)
-        self._directory.remove(closed_name(number) for number in range(self._oldest, needed))
+        names = [closed_name(number) for number in range(self._oldest, needed)]
         self._oldest = needed
+        return names
 
     def close(self) -> None:
         self._segment.close()
@@ -153,7 +154,7 @@ def segment_header(
 ) -> SegmentHeader:
     """How the segment begins that follows on what `outline` says."""
     state, snapshot, last_index = outline.hard_state, outline.snapshot, outline.last_index
-    return SegmentHeader(FORMAT, *owner, number, previous_checksum, state, snapshot, last_index)
+    return SegmentHeader(FORMAT, *owner, number, previous_checksum, state, snapshot, outline.base, last_index)
 
 
 def open_name(number: int) -> str:
@@ -162,3 +163,8 @@ def open_name(number: int) -> str:
 
 def closed_name(number: int) -> str:
     return f"{number:010}.log"
+
+
+def closed_names(names: Sequence[str]) -> list[str]:
+    """Of these files, the closed segments, oldest first."""
+    return sorted(name for name in names if name.endswith(".log") and name[:-4].isdecimal())

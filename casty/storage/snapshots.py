@@ -24,23 +24,31 @@ _DIGITS = 20
 _SNAPSHOT = re.compile(rf"\d{{{_DIGITS}}}-[0-9a-f]{{8}}\{_SUFFIX}")
 
 
-def save(directory: Directory, snapshot: Snapshot) -> SnapshotRef:
-    """Makes the snapshot durable, and says how the log shall refer to it."""
-    ref = SnapshotRef(
+def reference_to(snapshot: Snapshot) -> SnapshotRef:
+    """How the log refers to the snapshot."""
+    return SnapshotRef(
         snapshot.last_included_index,
         snapshot.last_included_term,
         snapshot.configuration,
         len(snapshot.data),
-        crc32(snapshot.data),
+        snapshot.checksum,
     )
-    header = Chain().append(RecordType.SNAPSHOT, pack(SnapshotHeader(FORMAT, ref)))
-    directory.publish(_name(ref), (header, snapshot.data))
-    return ref
+
+
+def save(directory: Directory, snapshot: Snapshot) -> None:
+    """Makes the snapshot durable. What an OSError has left of its file is removed."""
+    ref = reference_to(snapshot)
+    directory.publish(name_of(ref), (_header(ref), snapshot.data))
+
+
+def header_size(ref: SnapshotRef) -> int:
+    """How many bytes stand before the data in the file of that snapshot."""
+    return len(_header(ref))
 
 
 def load(directory: Directory, ref: SnapshotRef) -> Snapshot:
     """The snapshot that the log refers to. Raises UnusableStoreError when it is missing or is not that one."""
-    name = _name(ref)
+    name = name_of(ref)
     try:
         content = directory.read(name)
     except FileNotFoundError as error:
@@ -49,7 +57,7 @@ def load(directory: Directory, ref: SnapshotRef) -> Snapshot:
         data = _verified(content, ref)
     except ValueError as error:
         raise UnusableStoreError(f"{directory.path / name}: corrupt: {error}") from error
-    return Snapshot(ref.last_included_index, ref.last_included_term, ref.configuration, data)
+    return Snapshot(ref.last_included_index, ref.last_included_term, ref.configuration, data, ref.checksum)
 
 
 def are_in(directory: Directory) -> bool:
@@ -57,21 +65,26 @@ def are_in(directory: Directory) -> bool:
     return bool(_names(directory))
 
 
-def remove_superseded(directory: Directory, ref: SnapshotRef) -> None:
-    """Removes the snapshots older than `ref`. A newer one may be saved at this moment and is left alone."""
-    newest = _name(ref)
-    older = (name for name in _names(directory) if name[:_DIGITS] <= newest[:_DIGITS])
-    directory.remove(name for name in older if name != newest)
+def superseded(directory: Directory, ref: SnapshotRef) -> list[str]:
+    """The files of the snapshots older than `ref`. A newer one may be saved at this moment and is not among
+    them."""
+    newest = name_of(ref)
+    return [name for name in _names(directory) if name[:_DIGITS] <= newest[:_DIGITS] and name != newest]
 
 
-def remove_others(directory: Directory, ref: SnapshotRef | None) -> None:
-    """Removes every snapshot but the one the log refers to. Nothing may be saving one."""
-    kept = None if ref is None else _name(ref)
-    directory.remove(name for name in _names(directory) if name != kept)
+def unreferenced(directory: Directory, ref: SnapshotRef | None) -> list[str]:
+    """The files of all snapshots but the one the log refers to. Nothing may be saving one."""
+    kept = None if ref is None else name_of(ref)
+    return [name for name in _names(directory) if name != kept]
 
 
-def _name(ref: SnapshotRef) -> str:
+def name_of(ref: SnapshotRef) -> str:
+    """What the file of that snapshot is called."""
     return f"{ref.last_included_index:0{_DIGITS}}-{crc32(pack(SnapshotHeader(FORMAT, ref))):08x}{_SUFFIX}"
+
+
+def _header(ref: SnapshotRef) -> bytes:
+    return Chain().append(RecordType.SNAPSHOT, pack(SnapshotHeader(FORMAT, ref)))
 
 
 def _names(directory: Directory) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from conformance.case import Harm, case
+from conformance.case import Harm, Level, case
 from conformance.cases.leadership import carries
 from conformance.cases.snapshot import LOOKING, expect_values
-from conformance.peer.troupe import command, entries
+from conformance.peer.troupe import LEADER_MS, command, entries
 from conformance.verdict import Unmet
 from conformance.wire.message import Entry
 from conformance.wire.value import pack
@@ -121,6 +122,79 @@ async def leader_sends_its_snapshot_to_who_is_behind(stage: Stage) -> None:
     heard.expect(prev_log_term=troupe.term)
     await put(troupe, client, n3, 6)
     n2.acknowledge(await carries(troupe, n2, 6))
+
+
+@case("S-53", "SNAP-12", level=Level.STRICT, harm=Harm.LIVENESS, capabilities=LOOKING)
+async def leader_asks_what_the_follower_has(stage: Stage) -> None:
+    """Before a large snapshot the leader asks which part is wanted, and after a lost connection again.
+
+    given: n1 leads; three values of 600,000 bytes are compacted away; n2 has entry 1 only
+    when: n2 wants an offset in the middle, cuts the connection at the first chunk, and refuses the next
+    AppendEntries
+    expect: an empty chunk at offset 0 each time, before the connection is cut a chunk at the offset n2 wanted,
+    and after it one of the same snapshot
+    why: a large snapshot on a slow link would never arrive
+    """
+    troupe = await stage.troupe(eager=True)
+    n2, n3 = troupe.peers
+    await troupe.lead()
+    client = await troupe.client()
+    for index in (2, 3, 4):
+        id = client.send_ask("$kv", {"op": "put", "key": f"k{index}", "value": b"x" * 600_000})
+        n3.acknowledge(await carries(troupe, n3, index))
+        await client.line.hear("ASK_RES", id=id)
+    await compact(client)
+    n2.lives = False
+    question = await first_chunk(troupe, n2)
+    question.expect(offset=0, data=b"")
+    n2.answer(question, last_included_index=4, offset=1_000_000, installed=False)
+    heard = await n2.requests.hear("INSTALL_SNAPSHOT_REQ")
+    check_chunk(troupe, heard, 4)
+    heard.expect(offset=1_000_000)
+    for line in [line for line in n2.lines if line is not n2.raft]:
+        line.reset()
+    again = await first_chunk(troupe, n2)
+    again.expect(offset=0, data=b"", checksum=question["checksum"])
+
+
+async def first_chunk(troupe: Troupe, peer: Peer) -> Heard:
+    """Refuses AppendEntries until a chunk of a snapshot comes: that chunk."""
+    peer.requests.skip()
+    while True:
+        heard = await peer.requests.hear("APPEND_ENTRIES_REQ", "INSTALL_SNAPSHOT_REQ")
+        if heard.message.kind == "INSTALL_SNAPSHOT_REQ":
+            return heard
+        peer.answer(heard, success=False, match_index=0, conflict_index=2)
+
+
+@case("S-54", "SNAP-13", level=Level.STRICT, harm=Harm.LIVENESS, capabilities=LOOKING)
+async def who_lacks_a_few_entries_gets_them(stage: Stage) -> None:
+    """A follower that lacks only entries which the leader keeps behind its snapshot gets these.
+
+    given: n1, told to keep 100 entries, leads; entries up to 5 are applied, and a snapshot of them is taken; n2
+    has entry 1 only
+    when: n2 refuses with conflict_index 2
+    expect: AppendEntries with entries from 2 on, and no snapshot
+    why: who was away for a moment would be sent the whole state
+    """
+    election = round(LEADER_MS * stage.settings.scale)
+    launch = replace(stage.launch(election_ms=election), kept_entries=100)
+    troupe = await stage.troupe(launch=launch)
+    n2, n3 = troupe.peers
+    await troupe.lead()
+    client = await troupe.client()
+    for index in range(2, 6):
+        await put(troupe, client, n3, index)
+    await compact(client)
+    n2.lives = False
+    n2.requests.skip()
+    while True:
+        heard = await n2.requests.hear("APPEND_ENTRIES_REQ", "INSTALL_SNAPSHOT_REQ")
+        if heard.message.kind == "INSTALL_SNAPSHOT_REQ":
+            raise heard.unmet("the entries from 2 on, which n1 was told to keep", "a snapshot")
+        if heard["prev_log_index"] == 1 and heard["entries"]:
+            return
+        n2.answer(heard, success=False, match_index=0, conflict_index=2)
 
 
 async def take_snapshot(troupe: Troupe, peer: Peer, last: int) -> bytes:

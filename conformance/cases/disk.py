@@ -142,7 +142,7 @@ async def leader_counts_itself_when_it_is_durable(stage: Stage) -> None:
 async def leader_whose_disk_hangs_gives_up(stage: Stage) -> None:
     """A leader whose disk hangs gives way to one that can answer.
 
-    given: n1 leads three; none of its syncs ends any more, but n2 and n3 answer all that it sends
+    given: n1 leads three; none of its syncs ends any more, but n2 answers all that it sends
     when: a client puts a value
     expect: after stalled_disk_seconds n1 leads no more, and asks for pre-votes instead
     why: its heartbeats keep everybody else from leading, and its clients wait for nothing
@@ -155,9 +155,78 @@ async def leader_whose_disk_hangs_gives_up(stage: Stage) -> None:
         began = stage.trace.now()
         client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
         bound = STALLED_DISK_SECONDS + stage.scaled(4)
-        await asyncio.gather(*(_agree_until_it_campaigns(peer, bound) for peer in troupe.peers))
+        n2, _ = troupe.peers
+        await _agree_until_it_campaigns(n2, bound)
         if (seconds := stage.trace.now() - began) < STALLED_DISK_SECONDS - 1:
             raise Unmet(f"a leader to wait for its disk for {STALLED_DISK_SECONDS} s", f"{seconds:.1f} s")
+
+
+@case(
+    "P-29",
+    "LEADER-11",
+    layer=Layer.DISK,
+    level=Level.STRICT,
+    harm=Harm.LIVENESS,
+    capabilities=("prevote",),
+    tools=STRACE,
+    tags=("timing",),
+)
+async def leader_with_the_slowest_disk_gives_up(stage: Stage) -> None:
+    """A leader gives way when a majority of the others has long had durably what it has not.
+
+    given: n1 leads three; none of its syncs ends any more, and n2 and n3 acknowledge all that it sends
+    when: a client puts a value
+    expect: after about two election timeouts n1 leads no more, and asks for pre-votes instead
+    why: the others could commit without it, and every client waits for its disk
+    """
+    launch = stage.launch(election_ms=round(1000 * stage.settings.scale), heartbeat_ms=100)
+    troupe = await stage.troupe(launch=launch)
+    await troupe.lead()
+    client = await troupe.client()
+    async with traced(troupe.node, *slow(600)):
+        client.send_ask("$kv", {"op": "put", "key": "k", "value": 1})
+        bound = STALLED_DISK_SECONDS / 2 + stage.scaled(2)
+        await asyncio.gather(*(_agree_until_it_campaigns(peer, bound) for peer in troupe.peers))
+
+
+@case(
+    "E-39",
+    "ELECT-5",
+    layer=Layer.DISK,
+    level=Level.STRICT,
+    harm=Harm.LIVENESS,
+    tools=STRACE,
+    tags=("timing",),
+)
+async def time_to_be_elected_starts_at_the_request(stage: Stage) -> None:
+    """A candidate has an election timeout from when its requests leave, however slow its disk is.
+
+    given: n1, a member, has asked for pre-votes; each of its syncs takes longer than an election timeout
+    when: n2 and n3 grant the pre-votes, and nothing answers the VOTE_REQUEST
+    expect: no new round before the VOTE_REQUEST, and none for an election timeout after it
+    why: where every write is slow, each candidate would give up before anybody has heard of it
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2)
+    election_ms = 400
+    await troupe.awaken(election_ms=election_ms)
+    asked = [await peer.requests.hear("PRE_VOTE_REQUEST", seconds=stage.patience * 2) for peer in (n2, n3)]
+    election = election_ms * troupe.scale / 1000
+    async with traced(troupe.node, *slow(3 * election)):
+        for peer, heard in zip((n2, n3), asked, strict=True):
+            peer.grant(heard)
+        first = await n2.requests.hear(
+            "PRE_VOTE_REQUEST", "VOTE_REQUEST", seconds=4 * election + stage.patience
+        )
+        if first.message.kind != "VOTE_REQUEST":
+            raise first.unmet("VOTE_REQUEST, when the vote is durable", "another round of pre-votes before it")
+        since = stage.trace.now()
+        again = await n2.requests.hear(
+            "PRE_VOTE_REQUEST", "VOTE_REQUEST", seconds=3 * election + stage.patience
+        )
+        if (waited := stage.trace.now() - since) < 0.8 * election:
+            raise again.unmet(f"no new round for {election:.1f} s", f"one after {waited:.2f} s")
 
 
 async def _agree_until_it_campaigns(peer: Peer, seconds: float) -> None:

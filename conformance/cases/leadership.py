@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conformance.case import Harm, case
+from conformance._protocol import INFLIGHT_BYTES_MAX
+from conformance.case import Harm, Level, case
 from conformance.node.means import faketime
 from conformance.peer.troupe import entries
+from conformance.verdict import Unmet
 
 if TYPE_CHECKING:
     from conformance.peer.line import Heard
@@ -209,6 +211,37 @@ async def batches_stay_within_their_limit(stage: Stage) -> None:
                 "at most 1048576 bytes of entries", f"{len(heard['entries'])} entries of {size} bytes"
             )
         n2.acknowledge(heard)
+
+
+@case("R-51", "LEADER-12", harm=Harm.LIVENESS, level=Level.STRICT)
+async def bytes_on_the_way_stay_within_their_limit(stage: Stage) -> None:
+    """No more than inflight_bytes_max of entries is on the way to one follower.
+
+    given: n1 leads; n2 has acknowledged entry 1, and from then on acknowledges nothing more
+    when: n1 commits 20 entries of 600,000 bytes with n3, and then n2 acknowledges what it was sent
+    expect: at most 8 MiB of entries reach n2 before it acknowledges them, and in the end all 20
+    why: a follower on a slow link would lose its connection, and be sent everything again, for ever
+    """
+    troupe = await stage.troupe(eager=True)
+    n2, n3 = troupe.peers
+    await troupe.lead()
+    client = await troupe.client()
+    for index in range(2, 22):
+        id = client.send_ask("$kv", {"op": "put", "key": f"k{index}", "value": b"x" * 600_000})
+        n3.acknowledge(await carries(troupe, n3, index))
+        await client.line.hear("ASK_RES", id=id)
+    await troupe.fence(n2)
+    sizes = {
+        heard["prev_log_index"] + place: len(entry.data)
+        for heard in n2.requests.all
+        if heard.message.kind == "APPEND_ENTRIES_REQ"
+        for place, entry in enumerate(heard["entries"], 1)
+    }
+    if (size := sum(size for index, size in sizes.items() if index > 1)) > INFLIGHT_BYTES_MAX:
+        raise Unmet(f"at most {INFLIGHT_BYTES_MAX} bytes of entries without an answer", f"{size} bytes")
+    n2.acknowledge(await carries(troupe, n2, max(sizes)))
+    while n2.stored < 21:
+        n2.acknowledge(await n2.requests.hear("APPEND_ENTRIES_REQ", where=lambda heard: bool(heard["entries"])))
 
 
 @case("E-26", "ELECT-4", harm=Harm.LIVENESS, tools=("faketime",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from conformance.case import Harm, case
+from conformance.case import Harm, Level, case
 from conformance.peer.troupe import command, entries
 from conformance.verdict import Unmet
 from conformance.wire.message import Entry, message
@@ -230,6 +230,28 @@ async def chunks_are_never_mixed(stage: Stage) -> None:
     (await n2.ask(part)).expect(installed=False, offset=0)
     await install(troupe, n2, (9, 1), other)
     await expect_values(troupe, a=9, b="six")
+
+
+@case("S-52", "SNAP-12", level=Level.STRICT, harm=Harm.LIVENESS, capabilities=CAPS)
+async def what_has_come_of_a_snapshot_is_kept(stage: Stage) -> None:
+    """What has come of a snapshot is kept, whichever connection, leader and term it came in.
+
+    given: n1, a follower with entry 1 only, has the first half of a snapshot up to (9, 1) from n2, which then
+    restarts
+    when: n3, the leader of term 2, sends an empty chunk of the same snapshot at offset 0, and then the second
+    half
+    expect: the offset after the first half is wanted; then it is installed
+    why: a large snapshot on a slow link would never arrive
+    """
+    troupe = await stage.troupe()
+    n2, n3 = troupe.peers
+    await troupe.follow(n2)
+    half = len(STATE) // 2
+    (await n2.ask(chunk(troupe, n2, (9, 1), end=half))).expect(installed=False, offset=half)
+    await n2.restart()
+    (await n3.ask(chunk(troupe, n3, (9, 1), term=2, end=0))).expect(installed=False, offset=half)
+    rest = chunk(troupe, n3, (9, 1), term=2, offset=half)
+    (await n3.ask(rest)).expect(installed=True, last_included_index=9)
 
 
 @case("S-08", "SNAP-3", harm=Harm.DURABILITY, capabilities=LOOKING)

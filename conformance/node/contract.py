@@ -34,6 +34,7 @@ class Launch:
     election_ms: int = 400
     seed: int = 0
     snapshot_every: int = 0
+    kept_entries: int = 0
     cluster: str = "casty"
     caps: tuple[str, ...] = ()
 
@@ -50,6 +51,7 @@ class Launch:
             "CF_CONFIG": str(config),
             "CF_EXIT_ON_EOF": "1",
             "CF_SNAPSHOT_EVERY": str(self.snapshot_every),
+            "CF_KEPT_ENTRIES": str(self.kept_entries),
             "CF_CLUSTER": self.cluster,
             "CF_CAPS": ",".join(self.caps),
         }

@@ -23,9 +23,13 @@ BOUND = 20.0
 
 
 def node(*seeds: object, size: int = 3, host: str = "127.0.0.1", **options: Any) -> DistributedActorSystem:
-    """A node that has not been started, with seeds given as addresses or as nodes."""
+    """A node that has not been started, with seeds given as addresses or as nodes.
+
+    It keeps nothing behind a snapshot: logs are short here.
+    """
     addresses = [str(seed.listen if isinstance(seed, DistributedActorSystem) else seed) for seed in seeds]
     heartbeat, election = (0.01, 0.02) if size == 1 else (0.05, 0.5)  # alone, nobody can be faster
+    options.setdefault("kept_entries", 0)
     options.setdefault("heartbeat_interval", heartbeat)
     options.setdefault("election_timeout", election)
     return DistributedActorSystem(host, options.pop("port", 0), addresses, size, **options)

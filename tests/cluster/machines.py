@@ -66,7 +66,7 @@ class Bench:
 
     def restored(self, index: int, data: bytes) -> None:
         configuration = Configuration(ClusterId(bytes(16)), ())
-        self.machine.submit(Restored(Snapshot(Index(index), Term(1), configuration, data)))
+        self.machine.submit(Restored(Snapshot.of(Index(index), Term(1), configuration, data)))
 
 
 @contextlib.asynccontextmanager

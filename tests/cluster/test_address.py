@@ -85,11 +85,15 @@ def test_only_loopback_is_safe_without_tls() -> None:
 
 def test_batches_and_chunks_fit_the_smallest_frame() -> None:
     """LEADER-8, the limits batch_bytes_max and chunk_bytes_max."""
-    small = core_options(3, heartbeat_interval=0.3, election_timeout=1.0, frame_bytes_max=64 << 10)
+    small = core_options(
+        3, heartbeat_interval=0.3, election_timeout=1.0, frame_bytes_max=64 << 10, kept_entries=0
+    )
     assert (small.batch_bytes_max, small.chunk_bytes_max) == (32 << 10, 32 << 10)
-    large = core_options(3, heartbeat_interval=0.3, election_timeout=1.0, frame_bytes_max=16 << 20)
+    large = core_options(
+        3, heartbeat_interval=0.3, election_timeout=1.0, frame_bytes_max=16 << 20, kept_entries=0
+    )
     assert (large.batch_bytes_max, large.chunk_bytes_max) == (1 << 20, 1 << 20)
     assert (large.heartbeat_ms, large.election_ms, large.expected_size) == (300, 1000, 3)
     for wrong in ((64 << 10) - 1, (1 << 30) + 1):
         with pytest.raises(ValueError, match=f"not {wrong if wrong < 100_000 else f'{wrong:,}'}"):
-            core_options(3, heartbeat_interval=0.3, election_timeout=1.0, frame_bytes_max=wrong)
+            core_options(3, heartbeat_interval=0.3, election_timeout=1.0, frame_bytes_max=wrong, kept_entries=0)

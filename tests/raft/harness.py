@@ -28,7 +28,7 @@ from casty.raft.events import (
 )
 from casty.raft.messages import AppendEntriesRequest, Refusal
 from casty.raft.node import Raft
-from casty.raft.types import Index, Millis, Recovered
+from casty.raft.types import Index, Millis, Recovered, base_after
 from tests.raft.shorthand import N1
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Server:
         self.outbox: list[Outgoing] = []
         self.applied: list[Committed | Restored] = []
         self.refused: list[object] = []
+        self.overloaded: list[object] = []
         self.lost: list[object] = []
         self.passed: list[Passed] = []
         self.notices: list[Notice] = []
@@ -133,6 +134,7 @@ class Server:
         self.outbox += ready.messages
         self.applied += ready.apply
         self.refused += ready.refused
+        self.overloaded += ready.overloaded
         self.lost += ready.lost
         self.passed += ready.passed
         self.notices += ready.notices
@@ -196,11 +198,11 @@ class Server:
 def _written(kept: Recovered, write: Write) -> Recovered:
     """The disk's contents after one more write, as `Write` describes it."""
     entries, snapshot = list(kept.entries), kept.snapshot
-    base = snapshot.last_included_index if snapshot is not None else 0
+    base = kept.base
     if write.snapshot is not None:
-        snapshot = write.snapshot
-        entries = entries[snapshot.last_included_index - base :]
-        base = snapshot.last_included_index
+        snapshot, before = write.snapshot, base.index
+        base = write.base or base_after(snapshot)
+        entries = entries[base.index - before :]
     if write.first_index is not None:
-        entries[write.first_index - base - 1 :] = write.entries
-    return Recovered(kept.store_id, write.hard_state or kept.hard_state, snapshot, tuple(entries))
+        entries[write.first_index - base.index - 1 :] = write.entries
+    return Recovered(kept.store_id, write.hard_state or kept.hard_state, snapshot, tuple(entries), base)

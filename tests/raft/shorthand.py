@@ -96,7 +96,7 @@ def log(*terms: int, size: int = 3) -> tuple[Entry, ...]:
 def snapshot(
     index: int, term: int, data: bytes = b"state", *, size: int = 3, servers: Members | None = None
 ) -> Snapshot:
-    return Snapshot(Index(index), Term(term), configuration(size, servers=servers), data)
+    return Snapshot.of(Index(index), Term(term), configuration(size, servers=servers), data)
 
 
 # ------------------------------------------------------------------------------------ requests the test makes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casty.raft.events import Restored, Role
+from casty.raft.log import ENTRY_OVERHEAD
 from casty.raft.messages import AppendEntriesRequest, InstallSnapshotRequest
 from casty.raft.options import Options
 from tests.raft.servers import acknowledge, leader, member, sent, steady
@@ -131,12 +132,16 @@ def test_votes_are_compared_with_the_snapshot_after_a_compaction() -> None:
 
 
 def compacted(data: bytes = b"0123456789", chunk: int = 4, kept: int = 1000) -> Server:
-    """A leader whose log begins after index 4; n3 has everything, n2 nothing, and says so."""
+    """A leader whose log begins after index 4; n3 has everything, n2 nothing, and says so, twice where it is
+    asked which chunk it wants."""
     n1 = leader(1, 1, 1, options=Options(expected_size=3, chunk_bytes_max=chunk, kept_bytes_max=kept))
     (probe,) = n1.appends(N2)
     acknowledge(n1, N3)
     n1.compacts(snapshot(4, 2, data))
     n1.hears(N2, no(probe, hint=(1, None)))
+    if len(data) > chunk:
+        (question,) = chunks(n1)
+        n1.hears(N2, yes(question))
     return n1
 
 
@@ -244,7 +249,7 @@ def test_an_answer_about_another_snapshot_is_ignored() -> None:
     """TERM-3, SNAP-8: an earlier transfer's answer, or one of another index."""
     n1 = compacted()
     (first,) = chunks(n1)
-    n1.hears(N2, installed(2, 3, 10, seq=first.seq), installed(2, 4, 10, seq=first.seq - 1))
+    n1.hears(N2, installed(2, 3, 10, seq=first.seq), installed(2, 4, 10, seq=first.seq - 2))
     n1.proposes(b"x")
     assert n1.says(N2) == []
 
@@ -377,3 +382,89 @@ def test_a_follower_compacts_as_well() -> None:
     n1.compacts(snapshot(2, 1))
     n1.hears(N2, append(1, command(3, 1), prev=(2, 1), commit=3))
     assert (n1.terms, n1.applied_data[-1], n1.kept.snapshot) == ((1,), b"3@1", snapshot(2, 1))
+
+
+# ------------------------------------------------------------------------------------------------- what is kept
+
+
+def keeping(entries: int, kept_bytes: int = 1 << 20) -> Options:
+    return Options(expected_size=3, kept_entries=entries, kept_bytes_max=kept_bytes, chunk_bytes_max=4)
+
+
+def test_a_follower_that_lacks_a_few_entries_gets_them_and_no_snapshot() -> None:
+    """SNAP-13: the last entries that the snapshot holds are kept, also through a restart."""
+    n1 = steady(1, 1, options=keeping(2))
+    n1.disconnects(N2)
+    n1.proposes(b"x", b"y")
+    acknowledge(n1, N3)
+    n1.compacts(snapshot(5, 2))
+    n1.forget()
+    n1.connects(N2)
+    assert [(r.prev_log_index, len(r.entries)) for r in n1.appends(N2)] == [(3, 2)]
+    assert (n1.terms, n1.restarted().terms, n1.restarted().commit) == ((2, 2), (2, 2), 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "kept"),
+    [
+        (b"", keeping(0), 0),
+        (b"", keeping(3), 3),
+        (b"", keeping(99), 5),
+        (b"", keeping(99, kept_bytes=2 * (ENTRY_OVERHEAD + 1)), 2),
+        (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(0), 0),
+        (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(1), 2),
+        (bytes(2 * (ENTRY_OVERHEAD + 1)), keeping(3), 3),
+    ],
+    ids=[
+        "none",
+        "so many",
+        "all there are",
+        "not too large",
+        "never any",
+        "smaller than it",
+        "so many or more",
+    ],
+)
+def test_so_many_entries_are_kept_or_as_many_as_are_smaller_than_the_snapshot(
+    data: bytes, options: Options, kept: int
+) -> None:
+    """SNAP-13: what takes less than the snapshot is worth keeping in any case."""
+    n1 = steady(1, options=options)
+    n1.proposes(b"a", b"b", b"c")
+    acknowledge(n1, N2, N3)
+    n1.compacts(snapshot(5, 2, data))
+    assert (len(n1.terms), n1.raft.log.last_index) == (kept, 5)
+
+
+def test_entries_in_the_snapshot_are_not_applied_again_after_a_restart() -> None:
+    """SNAP-13, COMMIT-3: the state machine begins with the snapshot, and goes on behind it."""
+    n1 = steady(1, options=keeping(99))
+    n1.proposes(b"a", b"b")
+    acknowledge(n1, N2, N3)
+    n1.compacts(snapshot(3, 2))
+    again = n1.restarted()
+    again.hears(N2, append(3, prev=(4, 2), commit=4))
+    assert (again.applied[0], again.applied_data) == (Restored(snapshot(3, 2)), [b"b"])
+
+
+def test_a_transfer_goes_on_after_a_lost_connection() -> None:
+    """SNAP-12: with the same snapshot, at the offset that the follower wants."""
+    n1 = compacted()
+    n1.hears(N2, yes(chunks(n1)[0]))
+    n1.disconnects(N2)
+    n1.proposes(b"x")
+    acknowledge(n1, N3)
+    n1.compacts(snapshot(5, 2, b"newer state"))
+    n1.forget()
+    n1.connects(N2)
+    (question,) = chunks(n1)
+    n1.hears(N2, wants(2, 4, 4, seq=question.seq))
+    (following,) = chunks(n1)
+    assert (question.last_included_index, question.data) == (4, b"")
+    assert (following.last_included_index, following.offset, following.data) == (4, 4, b"4567")
+
+
+def test_a_snapshot_of_one_chunk_is_sent_without_a_question() -> None:
+    """SNAP-12: "a snapshot of several chunks"; there is nothing to be saved by asking."""
+    (first,) = chunks(compacted(chunk=100))
+    assert (first.data, first.done) == (b"0123456789", True)

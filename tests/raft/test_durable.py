@@ -9,7 +9,7 @@ from casty.raft.durable import Durable
 from casty.raft.events import Outgoing
 from casty.raft.log import Log
 from casty.raft.messages import Refusal
-from casty.raft.types import Entry, HardState, Index, Millis, Term, Write
+from casty.raft.types import Entry, HardState, Index, LogBase, Millis, Term, Write
 from tests.raft.shorthand import N2, commands, snapshot
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Book:
     def __init__(self, *terms: int) -> None:
         self.log = Log(commands(1, *terms))
         end = self.log.last_index
-        self.durable = Durable(index=end, term=Term(1), written_index=end)
+        self.durable = Durable(end, HardState(Term(1)), written_index=end)
 
     def appends(self, *terms: int) -> None:
         self.replaces(self.log.last_index + 1, *terms)
@@ -178,7 +178,10 @@ def test_a_compaction_is_one_write_and_leaves_the_rest_of_the_log_alone() -> Non
     book = Book(1, 1, 1)
     book.log.compact(Index(2))
     book.durable.snapshot_changed(snapshot(2, 1))
-    assert (book.write(), book.durable.index) == (Write(1, None, snapshot(2, 1)), 3)
+    assert (book.write(), book.durable.index) == (
+        Write(1, None, snapshot(2, 1), base=LogBase(Index(2), Term(1))),
+        3,
+    )
 
 
 def test_a_snapshot_that_replaces_the_log_is_all_there_is_until_it_is_durable() -> None:
@@ -188,7 +191,8 @@ def test_a_snapshot_that_replaces_the_log_is_all_there_is_until_it_is_durable() 
     write = book.write()
     before = book.durable.index
     book.durable.persisted(write.token)
-    assert (write, before, book.durable.index) == (Write(1, None, snapshot(9, 2), Index(10)), 0, 9)
+    base = LogBase(Index(9), Term(2))
+    assert (write, before, book.durable.index) == (Write(1, None, snapshot(9, 2), Index(10), (), base), 0, 9)
 
 
 def test_entries_after_a_snapshot_travel_with_it() -> None:
@@ -196,7 +200,9 @@ def test_entries_after_a_snapshot_travel_with_it() -> None:
     book = Book(1, 1)
     book.is_replaced_by(snapshot(9, 2))
     book.appends(3)
-    assert book.write() == Write(1, None, snapshot(9, 2), Index(10), commands(10, 3))
+    assert book.write() == Write(
+        1, None, snapshot(9, 2), Index(10), commands(10, 3), LogBase(Index(9), Term(2))
+    )
 
 
 def test_an_older_write_does_not_make_a_newer_snapshot_durable() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from casty.raft.events import Role
+from casty.raft.types import Term
 from tests.raft.servers import acknowledge, leader, member, pre_votes
 from tests.raft.shorthand import (
+    ELECTION,
+    HEARTBEAT,
     N1,
     N2,
     N3,
@@ -104,7 +109,7 @@ def test_an_early_answer_never_claims_what_is_not_durable() -> None:
     n1.hears(N2, append(1, prev=(4, 1)))
     n1.forget()
     n1.hears(N3, append(2, command(3, 2), prev=(2, 1), seq=1), append(2, prev=(3, 2), seq=2))
-    assert n1.says(N3) == []
+    assert n1.says(N3) == [replace(success(2, 2, seq=2), term=Term(1))]
 
 
 def test_what_was_replaced_before_it_was_written_is_not_acknowledged() -> None:
@@ -129,22 +134,43 @@ def test_what_a_snapshot_replaced_is_not_acknowledged() -> None:
 
 
 def test_an_early_answer_does_not_tell_a_term_that_is_not_durable() -> None:
-    """APPEND-8, TERM-4: the new leader waits for the disk once; the term must not be forgotten again."""
+    """APPEND-8, TERM-4: a disk that stalls just after an election looks slow, too, and not dead."""
     n1 = member(1)
     n1.slow = True
     n1.hears(N2, append(2, noop(2), prev=(1, 1), seq=1), append(2, prev=(2, 2), seq=2))
     before = n1.says(N2)
     n1.fsync()
-    assert (before, n1.says(N2)) == ([], [success(2, 2, seq=1), success(2, 2, seq=2)])
+    early = replace(success(2, 1, seq=2), term=Term(1))
+    assert (before, n1.says(N2)) == ([early], [success(2, 2, seq=1), success(2, 2, seq=2)])
+
+
+def test_a_request_that_brings_a_new_term_waits_for_the_disk() -> None:
+    """APPEND-8, PERSIST-2: its write has only just begun, and is no sign of a slow disk."""
+    n1 = member(1)
+    n1.slow = True
+    n1.hears(N2, append(2, prev=(1, 1), seq=1))
+    before = n1.says(N2)
+    n1.fsync()
+    assert (before, n1.says(N2)) == ([], [success(2, 1, seq=1)])
+
+
+def test_a_leader_takes_an_early_answer_of_an_older_term_for_a_sign_of_life() -> None:
+    """APPEND-8, LEADER-4, TERM-3: it answers a request of the present term."""
+    n1 = leader(1)
+    for _ in range(20):
+        n1.tick()
+        for request in n1.appends(N2):
+            n1.hears(N2, replace(success(2, 1, seq=request.seq), term=Term(1)))
+    assert (n1.role, n1.commit) == (Role.LEADER, 0)
 
 
 def test_a_slow_disk_stops_no_heartbeat() -> None:
-    """PERSIST-3, APPEND-8: a leader whose disk stalls still leads, and its followers still hear it."""
+    """PERSIST-3, APPEND-8: a leader whose disk stalls leads for a while, and its followers still hear it."""
     n1 = leader(1)
     acknowledge(n1, N2, N3)
     n1.slow = True
     n1.proposes(b"x")
-    for _ in range(20):
+    for _ in range(2 * ELECTION // HEARTBEAT):
         n1.tick()
         acknowledge(n1, N2, N3)
     assert n1.role is Role.LEADER

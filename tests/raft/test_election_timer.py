@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casty.raft.events import Role, Ticked
+from casty.raft.messages import PreVoteRequest, VoteRequest
 from tests.raft.harness import Server
-from tests.raft.servers import fresh, member
-from tests.raft.shorthand import ELECTION, N2, N3, append, commands, granted, install, pre_vote, snapshot, vote
+from tests.raft.servers import fresh, member, only
+from tests.raft.shorthand import (
+    ELECTION,
+    N2,
+    N3,
+    append,
+    commands,
+    granted,
+    install,
+    pre_vote,
+    snapshot,
+    vote,
+    yes,
+)
 
 if TYPE_CHECKING:
     from casty.raft.messages import Message
@@ -42,6 +55,44 @@ def test_two_servers_draw_different_timeouts() -> None:
     recovered, options = member(1).kept, member(1).options
     timeouts = {drawn(Server(recovered, options=options, seed=seed)) for seed in range(50)}
     assert len(timeouts) > 40
+
+
+def test_a_candidates_timer_starts_when_its_requests_leave() -> None:
+    """ELECT-5: however long its vote takes to the disk, it then has a whole timeout to be elected in."""
+    n1 = member(1)
+    n1.slow = True
+    n1.tick()
+    n1.hears(N2, yes(only(n1.says(N2), PreVoteRequest)))
+    n1.wait(10 * ELECTION)
+    before = (n1.role, n1.term, n1.says(N2))
+    n1.fsync()
+    request = only(n1.says(N2), VoteRequest)
+    assert (before, drawn(n1) >= ELECTION) == ((Role.CANDIDATE, 2, []), True)
+    n1.wait(ELECTION - 1)
+    n1.hears(N2, yes(request))
+    assert (n1.role, n1.term) == (Role.LEADER, 2)
+
+
+def test_a_voters_timer_starts_when_its_grant_leaves() -> None:
+    """ELECT-5: the candidate hears of it only then."""
+    n1 = member(1)
+    n1.slow = True
+    n1.hears(N2, vote(2, last=(1, 1)))
+    n1.wait(10 * ELECTION)
+    before = (n1.role, n1.term, n1.says(N2))
+    n1.fsync()
+    assert (before, len(n1.says(N2)), drawn(n1) >= ELECTION) == ((Role.FOLLOWER, 2, []), 1, True)
+
+
+def test_a_timer_that_a_leader_restarted_is_left_alone_by_the_disk() -> None:
+    """ELECT-5, ELECT-2: a vote that becomes durable late says nothing about a leader known by then."""
+    n1 = member(1)
+    n1.slow = True
+    n1.hears(N2, vote(2, last=(1, 1)), append(2, prev=(1, 1)))
+    n1.later(ELECTION - 1)
+    before = n1.raft.deadline
+    n1.fsync()
+    assert n1.raft.deadline == before
 
 
 RESTARTS: list[tuple[str, Message, bool]] = [

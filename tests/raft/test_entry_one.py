@@ -111,7 +111,7 @@ def test_a_member_takes_no_snapshot_of_another_cluster() -> None:
     """FORM-8, FORM-7: the same names, another cluster id: somebody else's data."""
     n1 = member(1)
     foreign = Configuration(ClusterId(b"d" * 16), THREE)
-    n1.hears(N2, install(1, Snapshot(Index(5), Term(1), foreign, b"theirs")))
+    n1.hears(N2, install(1, Snapshot.of(Index(5), Term(1), foreign, b"theirs")))
     assert (n1.objects(), n1.raft.configuration) == ([("BAD_FORMATION", "FORM-8")], configuration())
 
 

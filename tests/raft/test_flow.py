@@ -63,6 +63,51 @@ def test_a_command_larger_than_a_batch_travels_alone() -> None:
     assert sent(n1) == [(3, 1), (4, 1)]
 
 
+def test_no_more_bytes_are_on_the_way_than_a_connection_takes() -> None:
+    """LEADER-12: what is acknowledged makes room for as much."""
+    entry = 100 + ENTRY_OVERHEAD
+    n1 = steady(1, options=Options(expected_size=3, batch_bytes_max=2 * entry, inflight_bytes_max=5 * entry))
+    n1.proposes(*[bytes(100)] * 10)
+    first = n1.appends(N2)
+    n1.hears(N2, yes(first[0]))
+    assert [len(r.entries) for r in first] == [1, 1, 1, 1, 1]
+    assert [len(r.entries) for r in n1.appends(N2)] == [1]
+
+
+def test_heartbeats_leave_while_the_window_is_full() -> None:
+    """LEADER-12, LEADER-1: a follower that is slow to answer must not look for another leader."""
+    n1 = steady(1, options=Options(expected_size=3, inflight_bytes_max=100))
+    n1.proposes(bytes(100), bytes(100))
+    before = sent(n1)
+    n1.tick()
+    assert (before, sent(n1)) == ([(2, 1)], [(3, 0)])
+
+
+def test_an_entry_larger_than_the_window_travels_alone() -> None:
+    """LEADER-12: "one entry larger than that travels alone"."""
+    n1 = steady(1, options=Options(expected_size=3, inflight_bytes_max=100))
+    n1.proposes(b"small", bytes(500), b"small")
+    first = n1.appends(N2)
+    n1.hears(N2, *map(yes, first))
+    second = n1.appends(N2)
+    n1.hears(N2, *map(yes, second))
+    assert [[len(e.data) for r in some for e in r.entries] for some in (first, second, n1.appends(N2))] == [
+        [5],
+        [500],
+        [5],
+    ]
+
+
+def test_a_lost_connection_empties_the_window() -> None:
+    """LEADER-12, LEADER-7: what was on the way is forgotten, and sent again."""
+    n1 = steady(1, options=Options(expected_size=3, inflight_bytes_max=100))
+    n1.proposes(bytes(100))
+    n1.forget()
+    n1.disconnects(N2)
+    n1.connects(N2)
+    assert [len(r.entries) for r in n1.appends(N2)] == [1]
+
+
 def test_a_follower_that_does_not_answer_gets_only_so_much() -> None:
     """LEADER-8: requests beyond flights_max would only queue in the kernel; one answer makes room for one."""
     n1 = steady(1, options=Options(expected_size=3, flights_max=4))
@@ -151,10 +196,10 @@ def test_a_leader_that_commits_nothing_takes_no_more_than_its_limit() -> None:
     n1 = steady(1, options=Options(expected_size=3, uncommitted_bytes_max=2 * ENTRY_OVERHEAD + 10))
     for ticket in (b"12345", b"123456", b"1"):
         n1.proposes(ticket)
-    before = n1.refused
+    before = n1.overloaded
     acknowledge(n1, N2, N3)
     n1.proposes(b"2")
-    assert (before, n1.refused, n1.terms) == ([b"1"], [b"1"], (1, 2, 2, 2, 2))
+    assert (before, n1.overloaded, n1.terms) == ([b"1"], [b"1"], (1, 2, 2, 2, 2))
 
 
 def test_entries_of_earlier_leaders_do_not_count_against_the_limit() -> None:
@@ -163,7 +208,7 @@ def test_entries_of_earlier_leaders_do_not_count_against_the_limit() -> None:
     for _ in range(2):
         acknowledge(n1, N2, N3)
     n1.proposes(b"123456", b"123456", b"1")
-    assert (n1.refused, n1.commit) == ([b"1"], 4)
+    assert (n1.overloaded, n1.commit) == ([b"1"], 4)
 
 
 def test_a_server_that_does_not_lead_takes_no_proposals() -> None:

@@ -155,7 +155,7 @@ class Watched(list[Entry]):
 
 def test_a_batch_costs_no_more_in_a_long_log() -> None:
     """LEADER-8: the cost of a request does not grow with the length of the log: only the batch is read."""
-    log = make((1,))
+    log = make((1,) * 1000)
     entries = log._entries = Watched(commands(1, *[1] * 1000))
     batch = log.batch(Index(998), 1 << 20)
     assert (len(batch), entries.looked_at <= 2 * len(batch)) == (3, True)

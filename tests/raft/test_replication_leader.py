@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
 from casty.raft.events import Role, Ticked
 from casty.raft.messages import AppendEntriesRequest
+from casty.raft.options import Options
 from tests.raft.servers import acknowledge, campaign, leader, member, pre_votes, sent, steady, win
 from tests.raft.shorthand import (
     ELECTION,
@@ -25,6 +27,9 @@ from tests.raft.shorthand import (
     vote,
     yes,
 )
+
+if TYPE_CHECKING:
+    from casty.raft.types import ServerId
 
 # ----------------------------------------------------------------------------------------------- heartbeats
 
@@ -102,13 +107,13 @@ def test_a_leader_that_hears_from_a_bare_majority_stays() -> None:
 
 
 def test_a_leader_whose_disk_hangs_steps_down() -> None:
-    """LEADER-9: the others have committed what it sent them, but its clients would never hear of it."""
+    """LEADER-9: it answers its heartbeats, and no client."""
     n1 = steady(1)
     n1.slow = True
     n1.proposes(b"x")
     begun = n1.now
     while n1.role is Role.LEADER:
-        acknowledge(n1, N2, N3)
+        acknowledge(n1, N2)
         n1.tick()
     late = n1.now - begun - n1.options.stalled_ms_max
     assert (0 <= late <= HEARTBEAT, n1.term) == (True, 2)
@@ -116,6 +121,48 @@ def test_a_leader_whose_disk_hangs_steps_down() -> None:
     n1.forget()
     n1.hears(N2, yes(pre_votes(n1)))
     assert n1.says(N2) == []  # its vote for itself would have to be durable
+
+
+def test_a_leader_whose_disk_is_slower_than_a_majority_of_the_others_steps_down() -> None:
+    """LEADER-11: they have had for two election timeouts what its own disk has not."""
+    n1 = steady(1)
+    n1.slow = True
+    n1.proposes(b"x")
+    acknowledge(n1, N2, N3)
+    n1.wait(HEARTBEAT)
+    begun = n1.now
+    while n1.role is Role.LEADER:
+        acknowledge(n1, N2, N3)
+        n1.proposes(b"y")
+        n1.tick()
+    late = n1.now - begun - 2 * ELECTION
+    assert (0 <= late <= HEARTBEAT, n1.term) == (True, 2)
+    assert n1.warned("majority are faster")
+
+
+@pytest.mark.parametrize(("size", "ahead"), [(3, [N2]), (5, [N2, N3])])
+def test_a_leader_that_is_needed_for_the_majority_stays(size: int, ahead: list[ServerId]) -> None:
+    """LEADER-11: without it nothing could be committed, so nobody would be faster."""
+    n1 = steady(1, size=size, options=Options(expected_size=size, stalled_ms_max=60_000))
+    n1.slow = True
+    n1.proposes(b"x")
+    for _ in range(10 * ELECTION // HEARTBEAT):
+        acknowledge(n1, *ahead)
+        n1.tick()
+    assert n1.role is Role.LEADER
+
+
+def test_a_leader_whose_disk_always_lags_by_the_last_writes_stays() -> None:
+    """LEADER-11: what counts is how old that is which it lacks, not whether it lacks something."""
+    n1 = steady(1)
+    n1.slow = True
+    n1.proposes(b"x")
+    for _ in range(10 * ELECTION // HEARTBEAT):
+        n1.proposes(b"y")
+        acknowledge(n1, N2, N3)
+        n1.tick()
+        n1.fsync(len(n1.writes) - 1)
+    assert n1.role is Role.LEADER
 
 
 def test_a_leader_whose_disk_is_slow_but_gets_on_stays() -> None:

@@ -305,7 +305,7 @@ def snapshot_of(cluster: Cluster, index: int) -> Snapshot:
     """A snapshot by n1, with the cluster id that was drawn."""
     configuration = cluster[N1].raft.configuration
     assert configuration is not None
-    return Snapshot(Index(index), Term(1), configuration, b"state")
+    return Snapshot.of(Index(index), Term(1), configuration, b"state")
 
 
 def test_everybody_applies_the_same_commands_in_the_same_order() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from casty.raft.events import Committed, Restored, Role
 from casty.raft.options import Options
-from casty.raft.types import HardState, Index, Term, Write
+from casty.raft.types import HardState, Index, LogBase, Term, Write
 from tests.raft.servers import candidate, fresh, member
 from tests.raft.shorthand import (
     ELECTION,
@@ -19,6 +19,7 @@ from tests.raft.shorthand import (
     THREE,
     append,
     command,
+    commands,
     denied,
     install,
     installed,
@@ -109,13 +110,13 @@ def test_another_chunk_than_the_one_wanted_is_not_stored() -> None:
     n1 = member(1, term=2)
     order = (0, 8, 4, 4, 0, 4, 8)
     said = answers(n1, *[install(2, BIG, offset=offset, length=4) for offset in order])
-    wanted = [4, 4, 8, 8, 4, 8]
+    wanted = [4, 4, 8, 8, 8, 8]
     assert said == [*[wants(2, 9, offset) for offset in wanted], installed(2, 9, 10)]
     assert n1.kept.snapshot == BIG
 
 
 def test_the_middle_of_a_snapshot_begins_nothing() -> None:
-    """SNAP-2: "offset 0 starts anew", and no other does."""
+    """SNAP-2: the first wanted is 0."""
     n1 = member(1, term=2)
     assert answers(n1, install(2, BIG, offset=8)) == [wants(2, 9, 0)]
     assert n1.kept.snapshot is None
@@ -131,7 +132,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("other", OTHERS, ids=["another index", "another term", "another size", "other bytes"])
 def test_chunks_of_different_snapshots_are_never_joined(other: Snapshot) -> None:
-    """SNAP-2: "Chunks of different snapshots or senders are never joined"."""
+    """SNAP-2: "Chunks of different snapshots are never joined"."""
     n1 = member(1, term=2)
     said = answers(n1, install(2, other, length=4), install(2, BIG, offset=4))
     assert said == [wants(2, other.last_included_index, 4), wants(2, 9, 0)]
@@ -146,12 +147,28 @@ def test_chunks_of_different_clusters_are_never_joined() -> None:
     assert (said, n1.kept.snapshot) == ([wants(2, 9, 4), wants(2, 9, 0)], None)
 
 
-def test_a_new_leader_begins_again() -> None:
-    """SNAP-2: its snapshot of the same index may have other bytes; half of each would be nobody's state."""
+def test_a_new_leader_goes_on_with_the_same_snapshot() -> None:
+    """SNAP-12: what has come of it is kept, whoever sends the rest, and in whatever term."""
     n1 = member(1, term=2)
     n1.hears(N2, install(2, BIG, length=4))
-    n1.hears(N3, install(3, BIG, offset=4))
-    assert (n1.says(N3), n1.kept.snapshot) == ([wants(3, 9, 0)], None)
+    n1.hears(N3, install(3, BIG, length=0), install(3, BIG, offset=4))
+    assert (n1.says(N3), n1.kept.snapshot) == ([wants(3, 9, 4), installed(3, 9, 10)], BIG)
+
+
+def test_an_empty_chunk_asks_which_is_wanted() -> None:
+    """SNAP-12, SNAP-2: it changes nothing, before the first chunk and after it."""
+    n1 = member(1, term=2)
+    said = answers(n1, install(2, BIG, length=0), install(2, BIG, length=4), install(2, BIG, length=0))
+    assert said == [wants(2, 9, 0), wants(2, 9, 4), wants(2, 9, 4)]
+
+
+def test_what_has_come_of_a_snapshot_is_dropped_when_its_entries_have_come() -> None:
+    """SNAP-12, SNAP-7: it would change nothing any more, and may be large."""
+    n1 = member(1, term=2)
+    n1.hears(N2, install(2, snapshot(3, 1, b"0123456789"), length=4))
+    before = n1.raft._state.incoming
+    n1.hears(N2, append(2, *commands(2, 1, 1), prev=(1, 1), commit=3))
+    assert (before is not None, n1.raft._state.incoming) == (True, None)
 
 
 def test_a_snapshot_in_pieces_is_forgotten_in_a_crash() -> None:
@@ -293,7 +310,7 @@ def test_snapshot_and_empty_log_are_one_write() -> None:
     n1 = member(1, 1, 1, term=2)
     n1.slow = True
     n1.hears(N2, install(2, snapshot(2, 2)))
-    assert n1.writes == [Write(1, None, snapshot(2, 2), Index(3), ())]
+    assert n1.writes == [Write(1, None, snapshot(2, 2), Index(3), (), LogBase(Index(2), Term(2)))]
 
 
 def test_entries_that_follow_an_undurable_snapshot_wait_for_it() -> None:

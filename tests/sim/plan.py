@@ -106,6 +106,12 @@ def draw_plan(seed: int) -> Plan:
     beyond_tcp = dice.random() < 0.4
     election = dice.choice((300, 600, 1000))
     storm = dice.choices((None, *STORMS), (75, 10, 15))[0]
+    small = Random(f"sizes {seed}")
+    kept = (
+        small.choice((300, 3000, 8 << 20)),
+        small.choice((0, 0, 3, 20)),
+        small.choice((0, 500, 5000, 64 << 20)),
+    )
     kinds = STORMS[storm] if storm else dice.sample(FAULTS, dice.choice((2, 3, 4, 6, 9, len(FAULTS))))
     return Plan(
         seed=seed,
@@ -118,6 +124,9 @@ def draw_plan(seed: int) -> Plan:
             flights_max=dice.choice((1, 2, 8, 64)),
             uncommitted_bytes_max=dice.choice((200, 2000, 64 << 20)),
             stalled_ms_max=2 * election,
+            inflight_bytes_max=kept[0],
+            kept_entries=kept[1],
+            kept_bytes_max=kept[2],
         ),
         duration=dice.randint(12, 24) * election,
         memory_only=memory_only,

@@ -159,7 +159,7 @@ class Process:
             self._send(outgoing)
         for effect in ready.apply:
             self._queue(effect)
-        for ticket in ready.refused:
+        for ticket in (*ready.refused, *ready.overloaded):
             world.clients.refused(self, ticket)
         for ticket in ready.lost:
             world.clients.lost(self, ticket)
@@ -268,7 +268,7 @@ class Process:
 
     def _snapshot(self, applied: int, term: Term, configuration: Configuration) -> Snapshot:
         data = self.machine.serialise(self.world.plan.snapshot_padding)
-        return Snapshot(Index(applied), term, configuration, data)
+        return Snapshot.of(Index(applied), term, configuration, data)
 
     def _saved(self, snapshot: Snapshot) -> None:
         if not self.alive or self.mute:

@@ -31,15 +31,18 @@ class Delta(NamedTuple):
     first_index: int | None
     terms: list[int]
     links: list[Link]
+    base: tuple[int, int, Link] | None
 
 
 @dataclass(slots=True)
 class Trail:
-    """A log: what its snapshot ends with, then one term and one link for each entry."""
+    """A log: the last entry that is gone, then one term and one link for each; and where its snapshot ends."""
 
     base: int = 0
     base_term: int = 0
     base_link: Link = 0
+    covered: int = 0
+    covered_term: int = 0
     terms: list[int] = field(default_factory=list[int])
     links: list[Link] = field(default_factory=list[Link])
 
@@ -63,8 +66,9 @@ class Trail:
         return self.base_term if index == self.base else None
 
     def change(self, delta: Delta) -> None:
-        if delta.snapshot is not None:
-            self._rebase(*delta.snapshot)
+        if delta.snapshot is not None and delta.base is not None:
+            self._cover(delta.snapshot[0], delta.snapshot[1])
+            self._rebase(*delta.base)
         if delta.first_index is not None:
             at = delta.first_index - self.base - 1
             if not 0 <= at <= len(self.links):
@@ -73,15 +77,25 @@ class Trail:
             self.terms[at:] = delta.terms
             self.links[at:] = delta.links
 
+    def _cover(self, index: int, term: int) -> None:
+        if index <= self.covered:
+            raise Violation("snapshot monotonic", f"a snapshot of {index} after one of {self.covered}")
+        self.covered, self.covered_term = index, term
+
     def _rebase(self, index: int, term: int, link: Link) -> None:
-        if index <= self.base:
-            raise Violation("snapshot monotonic", f"a snapshot of {index} after one of {self.base}")
+        if not self.base <= index <= self.covered:
+            raise Violation(
+                "entries behind a snapshot", f"from {index + 1}, after {self.base}, to {self.covered}"
+            )
+        if index < self.covered > self.last:
+            raise Violation("entries behind a snapshot", f"a log up to {self.last} for one of {self.covered}")
         del self.links[: index - self.base]
         del self.terms[: index - self.base]
         self.base, self.base_term, self.base_link = index, term, link
 
     def copy(self) -> Trail:
-        return Trail(self.base, self.base_term, self.base_link, self.terms[:], self.links[:])
+        covered = self.covered, self.covered_term
+        return Trail(self.base, self.base_term, self.base_link, *covered, self.terms[:], self.links[:])
 
 
 @dataclass(slots=True)

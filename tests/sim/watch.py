@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casty.raft.events import Committed, Restored, Role
-from casty.raft.types import EntryKind
+from casty.raft.types import EntryKind, base_after
 from tests.sim.promises import Promises
 from tests.sim.realm import Realm
 from tests.sim.trail import Delta, Remembered
@@ -40,13 +40,13 @@ class Watch:
         memory = self.remembered.setdefault(process.server, Remembered())
         memory.on_the_way.clear()
         trail = memory.trail
-        found = (recovered.hard_state, _base(recovered), len(recovered.entries))
-        if found != (memory.hard_state, trail.base, len(trail.links)):
+        found = (recovered.hard_state, _covered(recovered), recovered.base.index, len(recovered.entries))
+        if found != (memory.hard_state, trail.covered, trail.base, len(trail.links)):
             raise Violation("the disk remembers", f"{process.server} finds {found}, not {memory.hard_state}")
         process.trail = trail.copy()
         process.realm = self._realm_of(process)
         process.status = status = process.raft.status()
-        process.commit = trail.base
+        process.commit = trail.covered
         hard = recovered.hard_state
         if (status.term, status.voted_for) != (hard.term, hard.voted_for):
             raise Violation("the server remembers", f"{status} after {hard}")
@@ -112,7 +112,7 @@ class Watch:
         self.remembered[process.server].on_the_way.append(delta)
 
     def _delta(self, process: Process, write: Write) -> Delta:
-        snapshot, before = None, 0
+        snapshot, base, before = None, None, 0
         trail, realm = process.trail, process.realm
         if write.snapshot is not None:
             assert realm is not None
@@ -124,6 +124,8 @@ class Watch:
             before = realm.settled[index - 1].link
             self._require_kept(process, write, index, before)
             snapshot = (index, term, before)
+            kept = write.base or base_after(write.snapshot)
+            base = (kept.index, kept.term, realm.settled[kept.index - 1].link if kept.index else 0)
         terms, links = [], []
         if write.entries:
             assert write.first_index is not None
@@ -135,7 +137,7 @@ class Watch:
                 terms.append(int(entry.term))
                 links.append(before)
                 at += 1
-        return Delta(write.token, write.hard_state, snapshot, write.first_index, terms, links)
+        return Delta(write.token, write.hard_state, snapshot, write.first_index, terms, links, base)
 
     def _require_kept(self, process: Process, write: Write, index: int, there: int) -> None:
         """A snapshot replaces a log that is not its own, and leaves one that is (spec SNAP-5, SNAP-6)."""
@@ -158,8 +160,9 @@ class Watch:
         """The log in memory is what the writes made it."""
         trail = process.trail
         have = (status.snapshot_index, status.snapshot_term, status.last_log_index, status.last_log_term)
-        if have != (trail.base, trail.base_term, trail.last, trail.last_term):
-            text = f"{process.server}: {have}, written was {trail.base}@{trail.base_term}..{trail.last}"
+        begins = process.raft.log.base_index
+        if (begins, *have) != (trail.base, trail.covered, trail.covered_term, trail.last, trail.last_term):
+            text = f"{process.server}: {begins} {have}, written was {trail.base} {trail.covered}..{trail.last}"
             raise Violation("every change is written", f"{text}@{trail.last_term}")
 
     # ------------------------------------------------------------------------------------ leaders and commits
@@ -253,7 +256,7 @@ class Watch:
         assert realm is not None
         if isinstance(effect, Restored):
             process.handed = int(effect.snapshot.last_included_index)
-            if memory.trail.base < process.handed:
+            if memory.trail.covered < process.handed:
                 raise Violation("applied is durable", f"snapshot {process.handed} of {process.server}")
             return
         if effect.first_index != process.handed + 1 or not effect.entries:
@@ -280,5 +283,5 @@ class Watch:
             raise Violation("equal states at equal indexes", text)
 
 
-def _base(recovered: Recovered) -> int:
+def _covered(recovered: Recovered) -> int:
     return int(recovered.snapshot.last_included_index) if recovered.snapshot is not None else 0

@@ -12,6 +12,7 @@ from casty.raft.types import (
     EntryKind,
     HardState,
     Index,
+    LogBase,
     NodeId,
     Recovered,
     ServerId,
@@ -19,6 +20,7 @@ from casty.raft.types import (
     StoreId,
     Term,
     Write,
+    base_after,
 )
 
 if TYPE_CHECKING:
@@ -46,11 +48,13 @@ def append(first_index: int, *entries: Entry) -> Write:
 
 
 def snapshot(index: int, data: bytes = b"state", term: int = 1) -> Snapshot:
-    return Snapshot(Index(index), Term(term), CONFIGURATION, data)
+    return Snapshot.of(Index(index), Term(term), CONFIGURATION, data)
 
 
-def compact(index: int, data: bytes = b"state", term: int = 1) -> Write:
-    return Write(0, snapshot=snapshot(index, data, term))
+def compact(index: int, data: bytes = b"state", term: int = 1, *, base: int | None = None) -> Write:
+    """Replaces the log up to `index`, or up to `base`, by a snapshot."""
+    kept = None if base is None else LogBase(Index(base), Term(1))
+    return Write(0, snapshot=snapshot(index, data, term), base=kept)
 
 
 @dataclass
@@ -60,29 +64,32 @@ class Account:
     hard_state: HardState = field(default_factory=HardState)
     snapshot: Snapshot | None = None
     log: dict[int, Entry] = field(default_factory=dict[int, Entry])
+    base: LogBase = LogBase()
 
     @property
-    def first_index(self) -> int:
-        return self.snapshot.last_included_index + 1 if self.snapshot is not None else 1
+    def covered(self) -> int:
+        return self.snapshot.last_included_index if self.snapshot is not None else 0
 
     @property
     def last_index(self) -> int:
-        return max(self.log, default=self.first_index - 1)
+        return max(self.log, default=self.covered)
 
     def add(self, write: Write) -> None:
         if write.hard_state is not None:
             self.hard_state = write.hard_state
         if write.snapshot is not None:
             self.snapshot = write.snapshot
-            self.log = {index: entry for index, entry in self.log.items() if index >= self.first_index}
+            self.base = write.base or base_after(write.snapshot)
+            self.log = {index: entry for index, entry in self.log.items() if index > self.base.index}
         if write.first_index is not None:
             first = write.first_index
             self.log = {index: entry for index, entry in self.log.items() if index < first}
             self.log.update(enumerate(write.entries, first))
 
     def recovered(self, store_id: StoreId) -> Recovered:
-        entries = tuple(self.log[index] for index in range(self.first_index, self.last_index + 1))
-        return Recovered(store_id, self.hard_state, self.snapshot, entries)
+        entries = tuple(self.log[index] for index in range(self.base.index + 1, self.last_index + 1))
+        kept_from = self.base if self.base.index < self.covered else None
+        return Recovered(store_id, self.hard_state, self.snapshot, entries, kept_from)
 
 
 def account(*writes: Write) -> Account:
@@ -96,17 +103,27 @@ def next_write(random: Random, so_far: Account) -> Write:
     """Some write that fits after `so_far`: each kind of change, alone and together."""
     state = _hard_state(random) if random.random() < 0.3 else None
     taken = _snapshot(random, so_far) if random.random() < 0.15 else None
-    first = taken.last_included_index + 1 if taken is not None else so_far.first_index
+    first = (taken.last_included_index if taken is not None else so_far.covered) + 1
     last = max(so_far.last_index, first - 1)
+    base = _base(random, so_far, taken) if taken is not None and random.random() < 0.5 else None
     match random.choice(("none", "append", "append", "append", "rewrite", "truncate")):
         case "append":
-            return Write(0, state, taken, Index(last + 1), _entries(random, random.randint(1, 6)))
+            return Write(0, state, taken, Index(last + 1), _entries(random, random.randint(1, 6)), base)
         case "rewrite":
-            return Write(0, state, taken, Index(random.randint(first, last + 1)), _entries(random, 2))
+            return Write(0, state, taken, Index(random.randint(first, last + 1)), _entries(random, 2), base)
         case "truncate":
-            return Write(0, state, taken, Index(random.randint(first, last + 1)))
+            return Write(0, state, taken, Index(random.randint(first, last + 1)), base=base)
         case _:
-            return Write(0, state, taken)
+            return Write(0, state, taken, base=base)
+
+
+def _base(random: Random, so_far: Account, taken: Snapshot) -> LogBase | None:
+    """Where a log that reaches to the snapshot's end may begin after it."""
+    end = taken.last_included_index
+    if end > so_far.last_index:
+        return None
+    index = random.randint(so_far.base.index, end)
+    return so_far.base if index == so_far.base.index else LogBase(Index(index), Term(random.randrange(9)))
 
 
 def _hard_state(random: Random) -> HardState:
@@ -115,7 +132,7 @@ def _hard_state(random: Random) -> HardState:
 
 
 def _snapshot(random: Random, so_far: Account) -> Snapshot:
-    index = random.randint(so_far.first_index, so_far.last_index + 5)
+    index = random.randint(so_far.covered + 1, so_far.last_index + 5)
     return snapshot(index, random.randbytes(random.choice((0, 1, 600, 3000))), random.randrange(9))
 
 

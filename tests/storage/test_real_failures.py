@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from casty.errors import StorageError
 from casty.storage.disk import Disk, sync_calls
 from casty.storage.files import FileStore
-from tests.storage.directories import output_of
-from tests.storage.histories import ME, append, command, commands, compact, hard_state
+from tests.storage.directories import contents_of, output_of
+from tests.storage.histories import ME, append, command, commands, compact, hard_state, snapshot
 from tests.storage.stores import file_store
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class FailingDisk(Disk):
         self._maybe_fail("sync")
         super().sync(fd)
 
+    def create(self, path: Path) -> int:
+        self._maybe_fail("create")
+        return super().create(path)
+
     def unlink(self, path: Path) -> None:
         self._maybe_fail("unlink")
         super().unlink(path)
@@ -88,7 +93,9 @@ class FailingDisk(Disk):
 
 
 @pytest.mark.parametrize("call", ["write", "sync"])
-def test_a_snapshot_that_cannot_be_saved_ends_the_store(tmp_path: Path, call: str) -> None:
+def test_a_snapshot_that_a_write_needs_and_that_cannot_be_saved_ends_the_store(
+    tmp_path: Path, call: str
+) -> None:
     """STORE-11: it is named, and the log still refers to the one before."""
     path = tmp_path / "store"
     failing = FailingDisk(call)
@@ -96,9 +103,8 @@ def test_a_snapshot_that_cannot_be_saved_ends_the_store(tmp_path: Path, call: st
     store.load()
     store.write([append(1, *commands(5)), compact(2)])
     failing.armed = True
-    with pytest.raises(
-        StorageError, match=r"store: \d{20}-[0-9a-f]{8}.snap.tmp: writing a new file: .* no space"
-    ):
+    named = r"store: \d{20}-[0-9a-f]{8}.snap.\d+.tmp: writing a new file: .* no space"
+    with pytest.raises(StorageError, match=named):
         store.write([compact(4)])
     store.close()
     store = file_store(Disk(), path)
@@ -108,19 +114,104 @@ def test_a_snapshot_that_cannot_be_saved_ends_the_store(tmp_path: Path, call: st
     store.close()
 
 
-def test_a_file_that_cannot_be_removed_ends_the_store(tmp_path: Path) -> None:
-    """STORE-11: although all that was asked is durable by then."""
+@pytest.mark.parametrize("call", ["write", "sync", "create"])
+def test_an_own_snapshot_that_cannot_be_saved_leaves_nothing_behind(tmp_path: Path, call: str) -> None:
+    """STORE-11, STORE-13: nothing rests on it, so the store goes on, and saves the next one."""
+    path = tmp_path / "store"
+    failing = FailingDisk(call)
+    store = file_store(failing, path)
+    store.load()
+    store.write([append(1, *commands(5)), compact(2)])
+    before = contents_of(path)
+    failing.armed = True
+    with pytest.raises(OSError, match="no space left on device"):
+        store.save_snapshot(snapshot(4))
+    failing.armed = False
+    assert contents_of(path) == before
+    store.write([append(6, *commands(1))])
+    store.save_snapshot(snapshot(5))
+    store.write([compact(5)])
+    store.close()
+    assert file_store(Disk(), path).load().snapshot == snapshot(5)
+
+
+def test_a_file_that_cannot_be_removed_is_named_and_removed_at_the_next_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """STORE-13: nothing rests on that it is gone."""
     path = tmp_path / "store"
     failing = FailingDisk("unlink")
     store = file_store(failing, path)
     store.load()
     store.write([append(1, *commands(5)), compact(2)])
     failing.armed = True
-    with pytest.raises(StorageError, match="no space left on device"):
-        store.write([compact(4)])
-    with pytest.raises(StorageError, match="nothing was done"):
-        store.write([hard_state(1)])
+    store.write([compact(4)])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "1 old files stay: 00000000000000000002-" in caplog.text
+    store.write([hard_state(1)])
     store.close()
+    assert len(snapshots_in(path)) == 2
+    store = file_store(Disk(), path)
+    store.load()
+    store.close()
+    assert len(snapshots_in(path)) == 1
+
+
+def snapshots_in(path: Path) -> list[Path]:
+    return list(path.glob("*.snap"))
+
+
+def test_old_files_are_removed_while_writes_go_on(tmp_path: Path) -> None:
+    """STORE-13: a removal that hangs holds up no write."""
+    release = threading.Event()
+
+    class HangingDisk(Disk):
+        def unlink(self, path: Path) -> None:
+            assert release.wait(20)
+            super().unlink(path)
+
+    path = tmp_path / "store"
+    store = FileStore.open(path, ME, disk=HangingDisk())
+    store.load()
+    store.write([append(1, *commands(5)), compact(2)])
+    store.write([compact(4)])
+    store.write([append(6, *commands(1))])
+    assert len(snapshots_in(path)) == 2
+    release.set()
+    store.close()
+    assert len(snapshots_in(path)) == 1
+
+
+def test_a_save_that_takes_long_holds_up_no_write(tmp_path: Path) -> None:
+    """STORE-13: neither the write that refers to an earlier snapshot, nor one that brings its own."""
+    release, begun = threading.Event(), threading.Event()
+
+    class HangingDisk(Disk):
+        armed = False
+
+        def sync(self, fd: int) -> None:
+            if self.armed and threading.current_thread() is not threading.main_thread():
+                begun.set()
+                assert release.wait(20)
+            super().sync(fd)
+
+    disk = HangingDisk()
+    path = tmp_path / "store"
+    store = FileStore.open(path, ME, disk=disk)
+    store.load()
+    store.write([append(1, *commands(9))])
+    store.save_snapshot(snapshot(3))
+    disk.armed = True
+    saving = threading.Thread(target=store.save_snapshot, args=(snapshot(6),))
+    saving.start()
+    assert begun.wait(20)
+    store.write([compact(3)])
+    store.write([compact(5)])
+    release.set()
+    saving.join()
+    store.write([compact(6)])
+    store.close()
+    assert file_store(Disk(), path).load().snapshot == snapshot(6)
 
 
 def test_a_disk_that_cannot_be_synced_again_ends_the_load(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from inspect import signature
 import pytest
 
 from casty.errors import StorageError
-from casty.raft.types import HardState, Index, Recovered, Term, Write
+from casty.raft.types import HardState, Index, LogBase, Recovered, Term, Write
 from casty.storage.api import Store
 from casty.storage.files import FileStore
 from casty.storage.memory import MemoryStore
@@ -78,6 +78,18 @@ def test_a_snapshot_replaces_what_it_covers_and_keeps_the_rest(machine: Machine)
     recovered = after(machine, append(1, *commands(5)), compact(3))
     assert recovered.snapshot == snapshot(3)
     assert recovered.entries == commands(5)[3:]
+
+
+def test_a_snapshot_can_keep_a_part_of_what_it_covers(machine: Machine) -> None:
+    """STORE-2: entries before its end stay, from one past the base on, and go with a later snapshot."""
+    recovered = after(machine, append(1, *commands(5)), compact(4, base=2), append(6, command(b"sixth")))
+    assert (recovered.snapshot, recovered.base) == (snapshot(4), LogBase(Index(2), Term(1)))
+    assert recovered.entries == (*commands(5)[2:], command(b"sixth"))
+    recovered = after(machine, compact(5, base=4))
+    assert (recovered.base, recovered.entries) == (
+        LogBase(Index(4), Term(1)),
+        (commands(5)[4], command(b"sixth")),
+    )
 
 
 def test_a_snapshot_beyond_the_log_leaves_it_empty(machine: Machine) -> None:
@@ -162,6 +174,10 @@ def test_a_snapshot_can_be_saved_while_the_log_is_written(machine: Machine) -> N
         (replace(compact(4), first_index=Index(4)), "entries from 4; the log takes them from 5 to 6"),
         (replace(compact(9), first_index=Index(11)), "entries from 11; the log takes them from 10 to 10"),
         (Write(0, entries=commands(2)), "2 entries without a first_index"),
+        (compact(4, base=1), "log discarded up to 1; expected 2 to 4"),
+        (compact(4, base=5), "log discarded up to 5; expected 2 to 4"),
+        (compact(9, base=5), "log kept from 6, but it ends at 5, before the snapshot"),
+        (Write(0, base=LogBase(Index(4), Term(1))), "log discarded up to 4 without a snapshot"),
     ],
 )
 def test_a_write_that_does_not_fit_is_refused(machine: Machine, write: Write, text: str) -> None:

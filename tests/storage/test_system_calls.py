@@ -24,7 +24,7 @@ from tests.storage.histories import ME, append, commands, compact, hard_state, s
 def say(what):
     os.write(1, (what + chr(10)).encode())
 
-store = FileStore.open(sys.argv[1], ME, sizes=Sizes(8192, 1024))
+store = FileStore.open(sys.argv[1], ME, sizes=Sizes(8192, 1024), threaded=False)
 store.load()
 for index in range(1, 40):
     say("write")
@@ -126,7 +126,7 @@ def test_a_store_is_durable_before_it_is_used(calls: list[str]) -> None:
     """STORE-1: the directory in its parent, the first segment in the directory."""
     opening = calls[: next(number for number, line in enumerate(calls) if line.startswith("write(1<"))]
     synced = [re.findall(r"<(.*?)>", line)[0].rpartition("/traced0")[2] for line in opening if "fsync(" in line]
-    assert synced == ["", "/store/0000000001.open.tmp", "/store"]
+    assert synced == ["", "/store/0000000001.open.1.tmp", "/store"]
 
 
 FAILING = """
