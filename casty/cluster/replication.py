@@ -71,17 +71,18 @@ class LogReplicationMixin(ClusterNode):
         """Appends a command to the replicated log and waits until it is committed and applied here.
 
         False means that it certainly was not appended, and may be tried on another node, or here later: this
-        node does not lead, has no part in Raft, is starting, or leads and has too much that is not committed.
-        Others run before False is returned, so a loop that tries again holds up no other task.
+        node does not lead, has no part in Raft, or is starting. Others run before False is returned, so a loop
+        that tries again holds up no other task.
 
-        Raises CommitUncertainError where it may yet be committed (leadership was lost, the node has shut down,
-        or `timeout` seconds passed; None is without a bound), and StorageError where Raft has failed here,
-        before or after it was appended. Raises ApplyError where it is committed but the callback raised. All
-        other errors mean that it certainly was not appended: SerializationError for a command that
-        some member could not read, MessageTooLargeError for one that no frame can carry, ReentrancyError in a
-        callback of the state machine, which it would wait for, SystemStoppedError once the node has shut down,
-        RuntimeError before the start and outside the node's event loop, TypeError and ValueError for a timeout
-        that is no time. Commands appended by one caller commit in call order.
+        Raises CommitUncertainError where it may yet be committed: leadership was lost, the disk failed, the
+        node has shut down, or `timeout` seconds passed (None is without a bound). Raises ApplyError where it is
+        committed but the callback raised. All other errors mean that it certainly was not appended:
+        OverloadedError while this leader has too much that is not committed, SerializationError for a command
+        that some member could not read, MessageTooLargeError for one that no frame can carry, ReentrancyError
+        in a callback of the state machine, which it would wait for, StorageError once Raft has failed here,
+        SystemStoppedError once the node has shut down, RuntimeError before the start and outside the node's
+        event loop, TypeError and ValueError for a timeout that is no time. Commands appended by one caller
+        commit in call order.
         """
         seconds = checked_timeout(timeout)
         await self.require_running("append_command()")

@@ -48,7 +48,7 @@ def test_impossible_settings_are_refused_in_the_constructor() -> None:
         ({"heartbeat_interval": 1.0}, "more frequent than elections"),
         ({"max_frame_size": 65535}, "max_frame_size must be 65536 to 1,073,741,824 bytes"),
         ({"snapshot_every": 0}, "snapshot_every must be at least 1"),
-        ({"scrub_rate": 0}, "scrub_rate must be at least 1 byte a second"),
+        ({"scrub_rate": 0}, "scrub_rate must be at least 1 bytes a second"),
     ]
     for options, words in wrong:
         given: dict[str, Any] = {"host": "127.0.0.1", "port": 0, **options}
