@@ -1,10 +1,10 @@
 """Descriptors of this process alone: a child that it forks gives them up before any other code of it runs.
 
-A fork copies every descriptor. So a lock on a directory, a listening port and a connection would outlive a
-node that was killed, for as long as a child of it lives: its next start would be refused, and its peers would wait
-for a node that is gone. The child therefore puts `/dev/null`, open for reading, in the place of each. It does not
-just close them: objects that the fork copied, too, would close the same number again later, when it may be another
-file's. The parent keeps all it has: nothing is unlocked, shut down or taken out of an epoll.
+A fork copies every descriptor. So a lock on a directory, a listening port and a connection would outlive a node
+that was killed, for as long as a child of it lives: its next start would be refused, and its peers would wait
+for a node that is gone. The child therefore puts `/dev/null`, open for reading, in the place of each. It does
+not just close them: objects that the fork copied, too, would close the same number again later, when it may be
+another file's. The parent keeps all it has: nothing is unlocked, shut down or taken out of an epoll.
 
 Programs that this process starts have none of these anyway, for no descriptor here is inheritable.
 """

@@ -20,7 +20,7 @@ SOURCES = [
 # From the bottom up. A module imports from its own row or a lower one; a package's row holds for what is not
 # named by itself. Imports that only type checkers see are free within a package.
 ROWS = (
-    {"errors", "arguments", "descriptors"},
+    {"errors", "arguments", "descriptors", "signals"},
     {"raft"},
     {"wire", "storage"},
     {"mailbox", "actor", "bag", "family", "hooks", "dead_letters", "message_types", "context", "cell", "ref"},
@@ -69,11 +69,13 @@ ROWS = (
     {"kv", "services", "settings"},
     {"launch"},
     {"demo", "cli"},
+    {"__main__"},
 )
 
 UPWARDS = {
     ("system", "cluster.system"): "`ActorSystem.distributed()` is the front door of what is built on it",
     ("cli", "demo.show"): "each command loads only what it needs",
+    ("cli", "__main__"): "`python -m casty.cli` is the same program",
 }
 
 PURE = (

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _MAIN = "__main__"
 _MAINS = (_MAIN, "__mp_main__")
-"""What the module of the program is called: in the process that was started, and in those that `multiprocessing`
-starts by its methods spawn and forkserver."""
+"""What the module of the program is called: in the process that was started, and in those that
+`multiprocessing` starts by its methods spawn and forkserver."""
 
 
 class TypeRegistry:
@@ -171,8 +171,8 @@ class CommonTypes:
 
 
 def wire_name(cls: type) -> str:
-    """`module:qualname`. The program's module goes by its own name where it was started with `python -m`, and by
-    `__main__` elsewhere, whichever process of the program it is."""
+    """`module:qualname`. The program's module goes by its own name where it was started with `python -m`, and
+    by `__main__` elsewhere, whichever process of the program it is."""
     return f"{_name_to_import(cls.__module__)}:{cls.__qualname__}"
 
 

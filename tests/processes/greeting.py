@@ -1,4 +1,5 @@
-"""A program whose classes are its own, two nodes of it in two processes. The first argument is how the second starts.
+"""A program whose classes are its own, two nodes of it in two processes. The first argument is how the second
+starts.
 
 Standard output: what the second node's process learned, as JSON.
 """
@@ -78,7 +79,8 @@ async def _second(seed: str) -> None:
 async def first(how: str) -> None:
     async with system() as here:
         await here.spawn(Greeter, name="greeter")
-        process = multiprocessing.get_context(how).Process(target=second, args=(str(here.listen),), daemon=True)
+        context: Any = multiprocessing.get_context(how)
+        process = context.Process(target=second, args=(str(here.listen),), daemon=True)
         process.start()
         await asyncio.get_running_loop().run_in_executor(None, process.join, SECONDS)
 

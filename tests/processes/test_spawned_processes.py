@@ -1,4 +1,5 @@
-"""Two processes of one program, of which `multiprocessing` starts the second: its classes have one name in both."""
+"""Two processes of one program, of which `multiprocessing` starts the second: its classes have one name in
+both."""
 
 from __future__ import annotations
 
