@@ -39,12 +39,7 @@ class Disk:
         """
         with descriptors.opening:
             fd = descriptors.claim(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _LOCKS_FILES_ONLY:
-                self.close(fd)
-                raise
+        self._take(fd, tolerated=_LOCKS_FILES_ONLY)
         return fd
 
     def lock_file(self, path: Path) -> int:
@@ -54,14 +49,22 @@ class Disk:
         """
         with descriptors.opening:
             fd = descriptors.claim(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._take(fd)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         except OSError:
             self.close(fd)
             raise
         return fd
+
+    def _take(self, fd: int, tolerated: frozenset[int] = frozenset()) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in tolerated:
+                self.close(fd)
+                raise
 
     def is_at(self, path: Path, fd: int) -> bool:
         """Whether the path still leads to the directory that was opened as `fd`."""

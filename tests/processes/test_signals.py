@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,8 @@ import pytest
 from tests.processes.nodes import ALONE, BOUND, ROOT, node
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.processes.nodes import NodeProcess
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
