@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 
 def absolute(path: str | os.PathLike[str], what: str = "") -> Path:
@@ -12,9 +13,9 @@ def absolute(path: str | os.PathLike[str], what: str = "") -> Path:
 
     Raises ValueError, beginning with `what` it is for, where it leads nowhere.
     """
-    text: object = os.fspath(path)
+    text = cast("str | bytes", os.fspath(path))  # a caller without types may give either
     label = f"{what} " if what else ""
-    if not isinstance(text, str):
+    if isinstance(text, bytes):
         msg = f"{label}must be a path in str, not {path!r}"
         raise TypeError(msg)
     if not text or "\0" in text:

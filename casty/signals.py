@@ -14,7 +14,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,7 +26,7 @@ def end_at_once() -> None:
 
 
 @contextlib.contextmanager
-def heard(tell: Callable[[], object]) -> Iterator[None]:
+def heard(tell: Callable[[], object]) -> Generator[None]:
     """In this block `tell` is called, in the main thread, at each signal. It may be called at any
     instruction."""
     handler = _Handler(tell)
