@@ -48,7 +48,8 @@ def said(program: Path | str, *arguments: str, cwd: Path, **more: str) -> str:
 def test_what_is_told_is_meant_from_where_it_is_called(checkout: Path, called: str) -> None:
     here = checkout / "tests" / "raft"
     (here / "link").symlink_to(checkout / "tools" / "dev")
-    dev = {"relative": "../../tools/dev", "absolute": checkout / "tools" / "dev", "linked": "./link"}[called]
+    ways = {"relative": "../../tools/dev", "absolute": str(checkout / "tools" / "dev"), "linked": "./link"}
+    dev = ways[called]
     assert said(dev, "run", "python", "x.py", cwd=here) == f"python in {here}: x.py"
     assert said(dev, "demo", "--keep", "x", cwd=here) == f"casty in {here}: demo --keep x"
     assert said(dev, "conformance", "list", cwd=here) == f"conformance in {here}: list"
