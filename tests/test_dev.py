@@ -58,7 +58,7 @@ def test_what_is_told_is_meant_from_where_it_is_called(checkout: Path, called: s
 
 def test_tests_are_named_from_there_and_all_run_where_no_path_is_told(checkout: Path, tmp_path: Path) -> None:
     here, dev = checkout / "tests" / "raft", checkout / "tools" / "dev"
-    pytest_in = "python in {}: -m pytest --numprocesses=0"
+    pytest_in = "python in {}: -m pytest --numprocesses=0 --dist=worksteal"
     for path in ("test_log.py", "test_log.py::test_x", "../raft", str(here)):
         assert said(dev, "test", path, "-q", cwd=here) == f"{pytest_in.format(here)} {path} -q"
     for place in (checkout, here, tmp_path.resolve()):
