@@ -3,35 +3,41 @@
 Everything public is here: `from casty import Actor, ActorSystem, Context, DistributedActorSystem`.
 """
 
-from casty.actor import Actor, ActorRef, Context, Envelope, Request
-from casty.cluster.system import DistributedActorSystem
-from casty.cluster.tls import TLS
-from casty.dead_letters import DeadLetter
-from casty.errors import (
-    ActorFailedError,
-    ActorNotFoundError,
-    ActorStartError,
-    ActorStoppedError,
-    ActorUnavailableError,
-    ApplyError,
-    AskTimeoutError,
-    CastyError,
-    CommitUncertainError,
-    HandshakeError,
-    MailboxFullError,
-    MessageTooLargeError,
-    NameTakenError,
-    NodeUnreachableError,
-    OverloadedError,
-    ProtocolError,
-    ReentrancyError,
-    SerializationError,
-    StorageError,
-    SystemStoppedError,
-    UnknownTypeError,
-    UnusableStoreError,
-)
-from casty.system import ActorSystem
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from casty.actor import Actor, ActorRef, Context, Envelope, Request
+    from casty.cluster.system import DistributedActorSystem
+    from casty.cluster.tls import TLS
+    from casty.dead_letters import DeadLetter
+    from casty.errors import (
+        ActorFailedError,
+        ActorNotFoundError,
+        ActorStartError,
+        ActorStoppedError,
+        ActorUnavailableError,
+        ApplyError,
+        AskTimeoutError,
+        CastyError,
+        CommitUncertainError,
+        HandshakeError,
+        MailboxFullError,
+        MessageTooLargeError,
+        NameTakenError,
+        NodeUnreachableError,
+        OverloadedError,
+        ProtocolError,
+        ReentrancyError,
+        SerializationError,
+        StorageError,
+        SystemStoppedError,
+        UnknownTypeError,
+        UnusableStoreError,
+    )
+    from casty.system import ActorSystem
 
 __version__ = "0.1.0"
 
@@ -68,3 +74,19 @@ __all__ = [
     "UnknownTypeError",
     "UnusableStoreError",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker shall know which names there are
+    _MODULES = ("errors", "actor", "dead_letters", "system", "cluster.tls", "cluster.system")
+    """Where the public names are defined, what loads fast first."""
+
+    def __getattr__(name):
+        """Loads a public name when it is first used: a program can be told to end before all is loaded."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        modules = (importlib.import_module(f"{__name__}.{module}") for module in _MODULES)
+        found = globals()[name] = next(vars(module)[name] for module in modules if name in vars(module))
+        return found
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

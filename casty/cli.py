@@ -91,4 +91,6 @@ def _add_demo(demo: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from casty.__main__ import run
+
+    sys.exit(run())

@@ -6,11 +6,10 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from casty import __version__
+from casty import __version__, signals
 from casty.cluster.system import DistributedActorSystem
 from casty.cluster.tls import TLS
 from casty.errors import StorageError, UnusableStoreError
@@ -110,28 +109,27 @@ async def _serve(system: DistributedActorSystem, settings: Settings, prepare: Pr
     """Runs the node until it is told to end, which it may be while it still starts."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    living = asyncio.create_task(_live(system, settings, prepare, told))
-    hearing = asyncio.create_task(told.wait())
-    await asyncio.wait([living, hearing], return_when=asyncio.FIRST_COMPLETED)
-    hearing.cancel()
-    living.cancel()
-    try:
-        await living
-    except asyncio.CancelledError:
-        logger.info("node %s has ended as it was told", system.node_id)
+    with signals.heard(
+        lambda: loop.call_soon_threadsafe(told.set)
+    ):  # asyncio's own would end before the node does
+        if settings.exit_on_eof:
+            _watch_standard_input(loop, told)
+        living = asyncio.create_task(_live(system, prepare))
+        hearing = asyncio.create_task(told.wait())
+        await asyncio.wait([living, hearing], return_when=asyncio.FIRST_COMPLETED)
+        hearing.cancel()
+        living.cancel()
+        try:
+            await living
+        except asyncio.CancelledError:
+            logger.info("node %s has ended as it was told", system.node_id)
 
 
-async def _live(
-    system: DistributedActorSystem, settings: Settings, prepare: Prepare | None, told: asyncio.Event
-) -> None:
+async def _live(system: DistributedActorSystem, prepare: Prepare | None) -> None:
     async with system:
         await offer(system)
         if prepare is not None:
             await prepare(system)
-        if settings.exit_on_eof:
-            _watch_standard_input(asyncio.get_running_loop(), told)
         ready = {"listen": str(system.listen), "node_id": system.node_id} | _named(description())
         print(f"READY {json.dumps(ready)}", flush=True)
         await asyncio.Event().wait()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from casty.cluster.address import parse_address
 from casty.cluster.naming import checked_cluster_name, checked_node_id
 from casty.cluster.skips import checked_name
+from casty.paths import absolute
 from casty.wire._protocol import MEMBERS_MAX
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 MILLIS_MAX = 3_600_000
 """An hour: whoever wants an election to take longer than that means something else."""
@@ -54,7 +55,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
     kept = given.number("kept_entries", 0, 1 << 62)
     settings = Settings(
         node_id=given.text("node_id", checked_node_id),
-        data_dir=given.text("data_dir"),
+        data_dir=given.text("data_dir", absolute),
         host=given.text("host") or defaults.host,
         port=given.number("port", 0, 65535) or 0,
         advertise=given.text("advertise", parse_address),
@@ -69,9 +70,9 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         skip_entry=given.items("skip_entry", checked_name),
         caps=given.items("caps"),
         exit_on_eof=given.flag("exit_on_eof"),
-        tls_cert=given.text("tls_cert"),
-        tls_key=given.text("tls_key"),
-        tls_ca=given.text("tls_ca"),
+        tls_cert=given.text("tls_cert", absolute),
+        tls_key=given.text("tls_key", absolute),
+        tls_ca=given.text("tls_ca", absolute),
         tls_check_node_id=given.flag("tls_check_node_id"),
     )
     given.check_together(TLS_FILES, wanted=settings.tls_check_node_id)
@@ -99,7 +100,7 @@ def _gathered(arguments: argparse.Namespace, environment: Mapping[str, str]) -> 
     found: dict[str, _Value] = {}
     path = arguments.config or environment.get("CF_CONFIG")
     if path:
-        content = _object_in(Path(path))
+        content = _object_in(absolute(path, "the file of settings"))
         found |= {name: _Value(content[name], f"{path}: {name}") for name in names if name in content}
     for name in names:
         variable = f"CF_{name.upper()}"

@@ -289,7 +289,16 @@ def _rules(parsed: argparse.Namespace) -> int:
     return 1 if complaints else 0
 
 
+def _check_working_directory() -> None:
+    """Dies where it no longer exists: the command is started there, and paths are meant from there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        _die("the working directory no longer exists; start in one that does")
+
+
 def _run(parsed: argparse.Namespace, command: list[str]) -> int:
+    _check_working_directory()
     if not command:
         _die("no command: conformance run [CASES] [OPTIONS] -- CMD …")
     cases = _select(parsed)
@@ -325,6 +334,7 @@ def _run(parsed: argparse.Namespace, command: list[str]) -> int:
 
 
 def _replay(parsed: argparse.Namespace, command: list[str]) -> int:
+    _check_working_directory()
     _need_packages()
     from conformance.artifacts import ArtifactError
     from conformance.probe import CommandError

@@ -19,6 +19,7 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from casty import descriptors
 from casty.errors import NodeUnreachableError, ProtocolError
 from casty.raft.types import NodeId, ServerId
 from casty.wire.frames import FrameDecoder
@@ -339,6 +340,8 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=PAUSE_AT)
+        if self.dial is not None and (made := transport.get_extra_info("socket")) is not None:
+            descriptors.claim(made.fileno())  # the listener has claimed the others
         self.heard_at = self._loop.time()
         self._owner.link_made(self)
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from casty import descriptors
 from casty.cluster.address import Address
 from casty.cluster.errand import run_errand
 
@@ -111,7 +112,9 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(BACKLOG):
             try:
-                connection, place = listening.accept()
+                with descriptors.opening:
+                    connection, place = listening.accept()
+                    descriptors.claim(connection.fileno())
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor, or no memory: the connection waits in the kernel
@@ -177,7 +180,9 @@ def _bound(family: int, place: tuple[Any, ...]) -> socket.socket:
     try:
         # Without the protocol's number asyncio leaves Nagle's algorithm on in what this socket accepts, and an
         # answer that follows another waits until that one is acknowledged (spec PEER-10).
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        with descriptors.opening:
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            descriptors.claim(listening.fileno())
     except OSError as error:
         raise _cannot_listen(where, error) from None
     try:

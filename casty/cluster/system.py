@@ -9,7 +9,6 @@ import os
 import socket
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast, get_origin
 
 from casty.actor import ActorRef
@@ -40,6 +39,7 @@ from casty.cluster.turn import Turn, millis
 from casty.cluster.writer import Writer
 from casty.errors import CommitUncertainError, SerializationError, SystemStoppedError
 from casty.message_types import message_hint
+from casty.paths import absolute
 from casty.raft.node import Raft
 from casty.raft.types import NodeId
 from casty.storage.files import FileStore
@@ -81,7 +81,9 @@ class DistributedActorSystem(Exchange):
     It may be spawned in before it is started, which binds it to the running event loop, as the start does; from
     any other loop, and any other thread, its calls raise RuntimeError. Properties may be read anywhere.
 
-    Raises TypeError and ValueError for what cannot be: an address, a node id, wrong times and counts,
+    Paths are meant from the working directory of this call; `~` is the home directory.
+
+    Raises TypeError and ValueError for what cannot be: an address, a path, a node id, wrong times and counts,
     or do not fit each other.
     """
 
@@ -135,7 +137,7 @@ class DistributedActorSystem(Exchange):
             frame_bytes_max=max_frame_size,
             kept_entries=kept_entries,
         )
-        self.directory = Path(persistence_dir) if persistence_dir is not None else None
+        self.directory = absolute(persistence_dir, "persistence_dir") if persistence_dir is not None else None
         self.tls = tls
         self.frame_bytes_max = max_frame_size
         self._advertised = (

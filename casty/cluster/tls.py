@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from casty.arguments import checked_flag
+from casty.paths import absolute
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,21 @@ class TLS:
     PEM file of the authority that signs all nodes'. Each side demands a certificate of the other.
     `check_hostname` asks that a dialled node's certificate names the host dialled; off by default, for nodes
     are often known by address only. `check_node_id` asks that it names the node id (spec HELLO-9).
+
+    Paths are meant from the working directory of this call. Raises ValueError for one that leads nowhere.
     """
 
-    cert: str | Path
-    key: str | Path
-    ca: str | Path
+    cert: str | os.PathLike[str]
+    key: str | os.PathLike[str]
+    ca: str | os.PathLike[str]
     check_hostname: bool = False
     check_node_id: bool = False
 
     def __post_init__(self) -> None:
         checked_flag("check_hostname", self.check_hostname)
         checked_flag("check_node_id", self.check_node_id)
+        for name in ("cert", "key", "ca"):
+            object.__setattr__(self, name, absolute(getattr(self, name), name))
 
     def server_context(self) -> ssl.SSLContext:
         """For accepting. Raises OSError or ssl.SSLError, naming the file, where one cannot be used."""

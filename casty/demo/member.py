@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from casty import signals
 from casty.cli import parse
 from casty.demo.chat import ChatRoom, GetHistory, GetUsers, Join, Message
 from casty.launch import run_node
@@ -29,4 +30,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    signals.ignore()
+    sys.exit(status)

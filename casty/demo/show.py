@@ -16,6 +16,7 @@ from casty.demo.load import Load
 from casty.demo.process import NodeProcess
 from casty.demo.view import LiveView, Row, Tally, open_view
 from casty.errors import ActorUnavailableError, AskTimeoutError
+from casty.paths import absolute
 from casty_console import complain
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from casty.demo.view import View
 
 NODES = ("n1", "n2", "n3")
+EXIT_USAGE = 64
 PERIOD = 0.1
 """Seconds between two looks at the nodes."""
 
@@ -47,8 +49,13 @@ def run_demo(arguments: argparse.Namespace) -> int:
         if arguments.keep is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="casty-demo-")))
         else:
-            folder = Path(arguments.keep)
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder = absolute(arguments.keep, "--keep")
+                folder.mkdir(parents=True, exist_ok=True)
+            except (OSError, ValueError) as error:
+                view.close()
+                complain(f"casty demo: {error}")
+                return EXIT_USAGE
         try:
             verdict = asyncio.run(_run(folder, view))
         except (DemoFailedError, RuntimeError, TimeoutError) as error:

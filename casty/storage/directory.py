@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 from typing import TYPE_CHECKING
 
+from casty import descriptors
 from casty.errors import UnusableStoreError
 
 if TYPE_CHECKING:
@@ -35,12 +37,17 @@ class Directory:
         self.disk = disk
         self._numbers = itertools.count(1)
         """Of temporary files: two threads may be writing the same snapshot."""
+        self._locks: list[int] = []
         disk.make_directory(path)
         try:
-            self._lock = disk.lock(path / _LOCK)
+            self._locks.append(disk.lock_directory(path))
+            self._locks.append(disk.lock_file(path / _LOCK))
         except BlockingIOError as error:
-            holder = disk.read(path / _LOCK).decode(errors="replace").strip()
-            raise UnusableStoreError(f"{path}: in use by process {holder}; expected no other") from error
+            self.close()
+            raise UnusableStoreError(f"{path}: in use {self._holder()}; expected no other") from error
+        except BaseException:
+            self.close()
+            raise
 
     def names(self) -> list[str]:
         return self.disk.names(self.path)
@@ -54,6 +61,7 @@ class Directory:
 
     def publish(self, name: str, parts: Iterable[bytes]) -> None:
         """Makes a file of `parts` and gives it its name, durably."""
+        self._check_place()
         temporary = self.path / f"{name}.{next(self._numbers)}{_TEMPORARY}"
         try:
             fd = self.disk.create(temporary)
@@ -69,11 +77,13 @@ class Directory:
         self.rename(temporary.name, name)
 
     def rename(self, old: str, new: str) -> None:
+        self._check_place()
         self.disk.rename(self.path / old, self.path / new)
         self.sync()
 
     def remove(self, names: Iterable[str]) -> None:
         """Removes the files one after the other: whatever a crash leaves, it is the later ones of them."""
+        self._check_place()
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # it went before, and the sync after it failed
                 self.disk.unlink(self.path / name)
@@ -87,7 +97,28 @@ class Directory:
         self.disk.sync_directory(self.path)
 
     def close(self) -> None:
-        self.disk.close(self._lock)
+        """Lets others have the directory. A second call does nothing."""
+        while self._locks:
+            self.disk.close(self._locks.pop())
+
+    def _check_place(self) -> None:
+        """Another directory may have come to where this one was: it is not locked, and not to be changed."""
+        if not self.disk.is_at(self.path, self._locks[0]):
+            raise OSError(f"{self.path}: no longer the directory that was opened and locked there")
+
+    def _holder(self) -> str:
+        """Who has the lock, as far as the note in the file tells."""
+        if descriptors.is_claimed(self.path):
+            return f"by this process ({os.getpid()})"
+        try:
+            note = self.disk.read(self.path / _LOCK).decode(errors="replace").strip()
+        except OSError:
+            note = ""
+        if not re.fullmatch("[0-9]{1,10}", note):
+            return "by another process"
+        if _runs(int(note)):
+            return f"by process {note}"
+        return f"by a process that {note} forked before it ended, or by one on another machine"
 
     def _write(self, fd: int, parts: Iterable[bytes]) -> None:
         offset = 0
@@ -97,3 +128,13 @@ class Directory:
                 piece = view[start : start + PIECE_BYTES]
                 self.disk.write(fd, piece, offset)
                 offset += len(piece)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from casty import descriptors
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+_LOCKS_FILES_ONLY = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""What a file system says that locks no directories: NFS does so where the descriptor cannot be written to."""
 
 
 class Disk:
@@ -24,17 +31,47 @@ class Disk:
             place.mkdir(0o700, exist_ok=True)
             self.sync_directory(place.parent)
 
-    def lock(self, path: Path) -> int:
-        """Takes the lock the file stands for, and notes who has it. Raises BlockingIOError when it is taken."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    def lock_directory(self, path: Path) -> int:
+        """Takes the lock of the directory itself, which no change of what is in it touches.
+
+        Raises BlockingIOError when it is taken. On a file system that locks no directories (NFS) nothing is
+        locked.
+        """
+        with descriptors.opening:
+            fd = descriptors.claim(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        self._take(fd, tolerated=_LOCKS_FILES_ONLY)
+        return fd
+
+    def lock_file(self, path: Path) -> int:
+        """Takes the lock of a file, made if it is missing, and notes this process in it.
+
+        Raises BlockingIOError when it is taken.
+        """
+        with descriptors.opening:
+            fd = descriptors.claim(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._take(fd)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         except OSError:
-            os.close(fd)
+            self.close(fd)
             raise
         return fd
+
+    def _take(self, fd: int, tolerated: frozenset[int] = frozenset()) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in tolerated:
+                self.close(fd)
+                raise
+
+    def is_at(self, path: Path, fd: int) -> bool:
+        """Whether the path still leads to the directory that was opened as `fd`."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(fd))
+        except FileNotFoundError:
+            return False
 
     def names(self, path: Path) -> list[str]:
         """The names in the directory, sorted."""
@@ -53,13 +90,14 @@ class Disk:
 
     def create(self, path: Path) -> int:
         """Opens a new, empty file for writing, in place of any that has the name; for its owner only."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        return descriptors.claim(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
 
     def open(self, path: Path) -> int:
         """Opens a file that exists for writing."""
-        return os.open(path, os.O_WRONLY)
+        return descriptors.claim(os.open(path, os.O_WRONLY))
 
     def close(self, fd: int) -> None:
+        descriptors.release(fd)
         os.close(fd)
 
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:

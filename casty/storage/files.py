@@ -6,10 +6,10 @@ import errno
 import logging
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from casty.errors import StorageError, UnusableStoreError
+from casty.paths import absolute
 from casty.raft.types import Recovered, StoreId
 from casty.storage import recovery, snapshots
 from casty.storage.contents import Change, SnapshotRef
@@ -29,6 +29,7 @@ from casty.storage.segments import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from casty.raft.types import NodeId, Snapshot, Write
     from casty.storage.segments import Sizes
@@ -62,8 +63,9 @@ class FileStore:
         Without a `node_id` it is the one that the directory remembers, or else the default. Raises
         UnusableStoreError when another process has the directory, or when this one may not use it.
         """
+        place = absolute(path)
         try:
-            directory = Directory(Path(path), disk if disk is not None else Disk())
+            directory = Directory(place, disk if disk is not None else Disk())
             try:
                 node_id = node_id or _remembered(directory) or default_node_id
                 assert node_id is not None, "a new store needs the id of its node"
@@ -74,7 +76,7 @@ class FileStore:
         except UnusableStoreError:
             raise
         except OSError as error:
-            raise _refusal(Path(path), error) from error
+            raise _refusal(place, error) from error
 
     def __init__(
         self,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MAIN = "__main__"
+_MAINS = (_MAIN, "__mp_main__")
+"""What the module of the program is called: in the process that was started, and in those that
+`multiprocessing` starts by its methods spawn and forkserver."""
 
 
 class TypeRegistry:
@@ -35,7 +38,7 @@ class TypeRegistry:
     def __init__(self, trusted_modules: Iterable[str] | None = None) -> None:
         if isinstance(trusted_modules, str):  # an iterable, too, of names of one letter
             raise TypeError(f"trusted_modules must be a collection of names, not {trusted_modules!r}")
-        self._trusted = None if trusted_modules is None else tuple(trusted_modules)
+        self._trusted = None if trusted_modules is None else tuple(map(_name_to_import, trusted_modules))
         self._packages: set[str] = set()
         self._sent: set[str] = set()
         """Packages that are trusted for nothing else than that something of them was sent."""
@@ -168,7 +171,8 @@ class CommonTypes:
 
 
 def wire_name(cls: type) -> str:
-    """`module:qualname`. What was started with `python -m` goes by its module's name instead of `__main__`."""
+    """`module:qualname`. The program's module goes by its own name where it was started with `python -m`, and
+    by `__main__` elsewhere, whichever process of the program it is."""
     return f"{_name_to_import(cls.__module__)}:{cls.__qualname__}"
 
 
@@ -186,21 +190,17 @@ def _package(name: str) -> str:
 
 
 def _name_to_import(module: str) -> str:
-    return _name_of_main() or _MAIN if module == _MAIN else module
-
-
-def _name_of_main() -> str | None:
-    spec = getattr(sys.modules.get(_MAIN), "__spec__", None)
-    return None if spec is None else spec.name
+    if module not in _MAINS:
+        return module
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return _MAIN if spec is None else spec.name
 
 
 def _loaded(name: str) -> type | None:
     """The dataclass or enum of that name, if it is loaded. Looks into namespaces only, so no code runs."""
     module_name, _, qualname = name.partition(":")
-    modules = [sys.modules.get(module_name)]
-    if module_name == _name_of_main():
-        modules.insert(0, sys.modules[_MAIN])
-    for module in modules:
+    places = [main for main in _MAINS if _name_to_import(main) == module_name]
+    for module in map(sys.modules.get, (*places, module_name)):
         found: object = module
         for part in qualname.split("."):
             found = _namespace(found).get(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -311,6 +312,37 @@ async def the_environment_counts_before_the_file(stage: Stage) -> None:
     n2.cluster = "rocket"
     await n2.dial(troupe.node.address, "n1")
     await turned_away(troupe, n3, n3.hello())
+
+
+@case("L-12", "LAUNCH-4", harm=Harm.HANG)
+async def sigterm_comes_again(stage: Stage) -> None:
+    """A node that is told to end again and again, while it ends, ends with status 0 all the same.
+
+    given: n1, a follower of n2, with a client that asks and does not read
+    when: SIGTERM comes, and again every few milliseconds until the node has ended
+    expect: status 0 within ten seconds; it starts again on its directory
+    why: a supervisor, a shell and a container's runtime may each pass the signal on
+    hint: the handler must be in its place until the process is gone
+    """
+    troupe = await stage.troupe()
+    n2, _ = troupe.peers
+    await troupe.follow(n2, entries(1))
+    deaf = await troupe.client()
+    deaf.line.pause()
+    for _ in range(50):
+        deaf.send_ask("$echo", "x" * 100_000)
+    await n2.raft.ping()
+    process = troupe.node.process
+    ending = asyncio.create_task(troupe.node.terminate(stage.scaled(SECONDS)))
+    while not ending.done():
+        await asyncio.wait([ending], timeout=0.005)
+        if not ending.done() and process.status is None:
+            process.signal(signal.SIGTERM)
+    status = await ending
+    if status != 0:
+        raise Unmet("exit status 0 after SIGTERM, however often it comes", f"{status}")
+    await troupe.rejoin(n2)
+    (await n2.ask(n2.append(1, (2, 1)))).expect(success=True, match_index=2)
 
 
 def _files(folder: Path) -> set[Path]:

@@ -111,6 +111,7 @@ function end(status, text) {
 }
 
 async function main() {
+  process.on('SIGTERM', () => end(EXIT.told)); // LAUNCH-4: what is durable is, what is not was not promised
   const given = flags(process.argv.slice(2));
   if (given.describe) { // LAUNCH-5
     process.stdout.write(`${JSON.stringify({ impl: IMPLEMENTATION, protocol: VERSION, caps: CAPABILITIES })}\n`);
@@ -121,7 +122,6 @@ async function main() {
   if (missing) end(EXIT.capability, `no capability is called ${escaped(missing)}; there are ${CAPABILITIES.join(', ')}`);
   const config = configure(given, process.env);
   process.on('SIGXFSZ', () => {}); // a file size limit shows as an error of the write (PERSIST-4)
-  process.on('SIGTERM', () => end(EXIT.told)); // LAUNCH-4: what is durable is, what is not was not promised
   if (process.env.CF_EXIT_ON_EOF === '1') {
     for (const event of ['end', 'error']) process.stdin.on(event, () => end(EXIT.told));
     process.stdin.resume();

@@ -344,7 +344,7 @@ def begin_to_renew(step: str, mine: TLS, renewed: TLS) -> None:
             cert.mkdir()
 
 
-def remove(directory: str | Path) -> None:
+def remove(directory: str | os.PathLike[str]) -> None:
     Path(directory).rmdir()
 
 

@@ -92,10 +92,10 @@ async def node(
     *arguments: str,
     node_id: str = "n1",
     under: tuple[str, ...] = (),
-    module: str = "casty.cli",
+    module: str = "casty",
 ) -> AsyncIterator[NodeProcess]:
     """A node that is started, and killed in the end if it still runs. Its directory is `folder / node_id`."""
-    if module == "casty.cli":
+    if module == "casty":
         arguments = ("node", "--node-id", node_id, "--data-dir", str(folder / node_id), *arguments)
     log = folder / f"{node_id}.log"
     with log.open("ab") as errors:

@@ -141,7 +141,7 @@ async def test_a_snapshot_that_hangs_does_not_keep_a_node_from_ending(tmp_path: 
         peer.close()
 
 
-@pytest.mark.parametrize("call", ["make_directory", "lock", "sync", "rename"])
+@pytest.mark.parametrize("call", ["make_directory", "lock_directory", "lock_file", "sync", "rename"])
 async def test_a_node_that_hangs_in_its_start_can_be_told_to_end(call: str, tmp_path: Path) -> None:
     """LAUNCH-4: at any time; it says READY to nobody then."""
     data = ("--node-id", "n1", "--data-dir", str(tmp_path / "n1"))

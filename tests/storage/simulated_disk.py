@@ -73,12 +73,18 @@ class SimulatedDisk(Disk):
     def make_directory(self, path: Path) -> None:
         pass
 
-    def lock(self, path: Path) -> int:
+    def lock_directory(self, path: Path) -> int:
         if self._lock is not None:
             raise BlockingIOError(errno.EAGAIN, "locked")
-        self.cached_names[path.name] = File(cached=b"1\n")
         self._lock = next(self._fds)
         return self._lock
+
+    def lock_file(self, path: Path) -> int:
+        file = self.cached_names[path.name] = File(cached=b"1\n")
+        return self._opened(file)
+
+    def is_at(self, path: Path, fd: int) -> bool:
+        return fd == self._lock
 
     def names(self, path: Path) -> list[str]:
         return sorted(self.cached_names)

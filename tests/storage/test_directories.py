@@ -1,12 +1,16 @@
-"""A store's directory: whose it is, who may use it, and what is kept in it (STORE-1, STORE-13)."""
+"""A store's directory: whose it is, who may use it, and what is kept in it (STORE-1, STORE-13, STORE-16)."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import re
+import stat
 import subprocess
 import sys
+from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +23,8 @@ from casty.storage.records import Chain, RecordType
 from tests.storage.directories import FIRST, ROLLED, SNAPSHOT, contents_of, recovered_from, store_with
 from tests.storage.histories import ME, append, commands, compact, hard_state, snapshot
 from tests.storage.stores import file_store
+
+consume = deque[None](maxlen=0).extend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +46,7 @@ def test_everything_is_for_the_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_used_by_one_process(tmp_path: Path) -> None:
-    """STORE-1: the refusal names the other."""
+    """STORE-16: the refusal names the other, as far as it is known; and a lock file can be removed."""
     path = store_with(tmp_path / "store")
     script = "import sys; from casty.storage.files import FileStore; FileStore.open(sys.argv[1], sys.argv[2])"
     store = file_store(Disk(), path)
@@ -48,11 +54,69 @@ def test_a_directory_is_used_by_one_process(tmp_path: Path) -> None:
         command_line = [sys.executable, "-c", script, str(path), ME]
         other = subprocess.run(command_line, capture_output=True, text=True, timeout=30, check=False)
         assert f"UnusableStoreError: {path}: in use by process {os.getpid()}; expected no other" in other.stderr
-        with pytest.raises(UnusableStoreError, match="in use by process"):
-            file_store(Disk(), path)
+        (path / "lock").unlink()
+        other = subprocess.run(command_line, capture_output=True, text=True, timeout=30, check=False)
+        assert f"UnusableStoreError: {path}: in use by another process; expected no other" in other.stderr
+        (tmp_path / "linked").symlink_to(path)
+        for place in (path, tmp_path / "linked"):
+            with pytest.raises(UnusableStoreError, match=rf"in use by this process \({os.getpid()}\)"):
+                file_store(Disk(), place)
     finally:
         store.close()
     assert subprocess.run(command_line, capture_output=True, timeout=30, check=False).returncode == 0
+
+
+def test_a_directory_locked_by_an_older_version_is_in_use(tmp_path: Path) -> None:
+    """STORE-16: such a version locks the file alone; what the file says was true of another process once."""
+    path = store_with(tmp_path / "store")
+    with (path / "lock").open("r+") as file:
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        file.write(f"{ended.pid}\n")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        words = f"in use by a process that {ended.pid} forked before it ended, or by one on another machine"
+        with pytest.raises(UnusableStoreError, match=words):
+            file_store(Disk(), path)
+    recovered_from(path)
+
+
+def test_a_directory_that_cannot_be_locked_itself_is_locked_by_its_file(tmp_path: Path) -> None:
+    """STORE-16: as on NFS, which locks only what is open for writing."""
+    path = store_with(tmp_path / "store")
+
+    def flock(fd: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EBADF, "bad file descriptor")
+        real(fd, operation)
+
+    real = fcntl.flock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        store = file_store(Disk(), path)
+        with pytest.raises(UnusableStoreError, match="in use by"):
+            file_store(Disk(), path)
+        store.close()
+        file_store(Disk(), path).close()
+
+
+@pytest.mark.parametrize("change", ["write", "snapshot"])
+def test_a_directory_that_came_in_the_place_of_another_is_not_touched(tmp_path: Path, change: str) -> None:
+    """STORE-16: it may be another store's by now; STORE-11 for the one that was moved away."""
+    path = store_with(tmp_path / "store")
+    store = file_store(Disk(), path)
+    store.load()
+    path.rename(tmp_path / "moved")
+    newer = file_store(Disk(), path)
+    newer.load()
+    before = contents_of(path)
+    large = [[append(index, *commands(1, 1000))] for index in range(1, 20)]
+    writes = large if change == "write" else [[append(1, *commands(1))], [compact(1)]]
+    with pytest.raises(StorageError, match="no longer the directory that was opened and locked there"):
+        consume(map(store.write, writes))
+    assert contents_of(path) == before
+    store.close()
+    newer.close()
 
 
 def test_a_directory_belongs_to_one_node(tmp_path: Path) -> None:

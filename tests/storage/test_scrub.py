@@ -62,7 +62,7 @@ def flip(path: Path, offset: int) -> None:
 def test_damage_is_named_with_its_file_and_offset(
     store: FileStore, tmp_path: Path, caplog: pytest.LogCaptureFixture, errors: threading.Event, what: str
 ) -> None:
-    """STORE-16: once for each file, however often it is read again; the store goes on."""
+    """STORE-17: once for each file, however often it is read again; the store goes on."""
     path = tmp_path / "store"
     names = closed_names([file.name for file in path.iterdir()])
     damaged = path / names[1] if what == "segment" else next(path.glob("*.snap"))
@@ -78,7 +78,7 @@ def test_damage_is_named_with_its_file_and_offset(
 def test_what_is_whole_is_passed_over(
     store: FileStore, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """STORE-16: files that are removed meanwhile, and the segment that is written, are no damage."""
+    """STORE-17: files that are removed meanwhile, and the segment that is written, are no damage."""
     read, done = store._directory.read_uncached, threading.Semaphore(0)
 
     def reading(name: str) -> Iterator[bytes]:
@@ -96,7 +96,7 @@ def test_what_is_whole_is_passed_over(
 
 
 def test_a_store_that_is_closed_is_not_read_any_more(store: FileStore) -> None:
-    """STORE-16: however slowly it was being read."""
+    """STORE-17: however slowly it was being read."""
     store.scrub(1, pause_seconds=0.001)
     store.close()
     assert all(thread.name != "casty-scrubber" for thread in threading.enumerate())

@@ -301,6 +301,33 @@ def test_a_module_run_with_m_is_called_by_its_name(
     assert type(codec.decode(named("shop.worker:Only", content={"n": 1}))) is imported.Only
 
 
+@pytest.mark.parametrize("started_with_m", [False, True])
+@pytest.mark.parametrize("still_runs", [False, True])
+def test_the_program_is_the_same_module_in_a_spawned_process(
+    monkeypatch: pytest.MonkeyPatch, started_with_m: bool, still_runs: bool
+) -> None:
+    """VALUE-2: `multiprocessing` runs it once more there, by another name, and then calls it by both."""
+    here = types.ModuleType("__mp_main__")
+    here.__dict__["Job"] = make_class("__mp_main__", "Job")
+    if started_with_m:
+        here.__spec__ = importlib.util.spec_from_loader("shop.worker", None)
+    monkeypatch.setitem(sys.modules, "__mp_main__", here)
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__") if still_runs else here)
+    name = b"shop.worker:Job" if started_with_m else b"__main__:Job"
+    for trusted in ((), ("__mp_main__",), ("__main__",), None):
+        registry = TypeRegistry(trusted)
+        if trusted == ():
+            registry.register(here.Job)
+        if trusted == ("__main__",) and still_runs and started_with_m:
+            continue  # there is another program by this name
+        codec = value_codec(registry)
+        data = codec.encode(here.Job(1))
+        assert name in data
+        assert type(codec.decode(data)) is here.Job
+        with pytest.raises(UnknownTypeError):
+            codec.decode(named("__mp_main__:Job", content={"n": 1}))
+
+
 # Nothing is run.
 
 
