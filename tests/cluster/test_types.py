@@ -129,7 +129,7 @@ async def test_a_type_that_is_not_admitted_is_refused_by_name_and_nothing_is_imp
     async with pair(trusted_modules=()) as (a, b):
         await a.spawn(Echo, name="echo")
         ref = await b.lookup("echo")
-        with pytest.raises(UnknownTypeError, match=r"register_type.*\(node a\)"):
+        with pytest.raises(UnknownTypeError, match=r"register_type.*\(actor .* on node a, message Point\)"):
             await ref.ask(Point(1))
         a.register_type(Point)
         with pytest.raises(UnknownTypeError, match="the reply of node a"):
