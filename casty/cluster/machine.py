@@ -380,7 +380,7 @@ def _named(callbacks: tuple[object, ...]) -> str:
     return " and ".join(f"{callback!r:.100}" for callback in callbacks)
 
 
-def _unreadable(index: Index, entry: Entry, error: Exception) -> str:
+def _unreadable(index: Index, entry: Entry, error: BaseException) -> str:
     name = name_of(index, entry)
     return (
         f"entry {index} cannot be decoded on this node: {text_of(error)}. If a member can read it, this one "
@@ -433,5 +433,3 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
     """Whoever wanted it may be gone; asyncio is not to report that nobody looked."""
     if not snapshot.cancelled():
         snapshot.exception()
-
-

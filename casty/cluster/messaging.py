@@ -256,8 +256,9 @@ class MessagingMixin(ClusterNode):
                 await question.link.in_turn(lambda: self._put_question(question))
         except TimeoutError:
             if not question.number:
-                text = f"node {node_id} reads too slowly; actor {question.address} was not asked within {timeout:g} s"
-                raise AskTimeoutError(text) from None
+                what = f"actor {question.address} was not asked within {timeout:g} s"
+                kind = type(question.message).__qualname__
+                raise AskTimeoutError(f"node {node_id} reads too slowly; {what} (message {kind})") from None
         except NodeUnreachableError as error:
             raise self._not_asked(node_id, question.address, question.message, str(error)) from None
         except asyncio.CancelledError:
@@ -400,19 +401,14 @@ class MessagingMixin(ClusterNode):
         """The answer in place of a reply that cannot be sent (spec MSG-8). The log names the actor."""
         is_expected = isinstance(problem, (SerializationError, MessageTooLargeError))
         what = text_of(problem) if is_expected else f"it raised {text_of(problem, repr)}"
-        logger.error(
-            "actor %s on node %s replied to %s of node %s with a %s that cannot be sent: %s",
-            asker.actor,
-            self.node_id,
-            asker.message_type.__qualname__,
-            asker.link.node_id,
-            type(value).__qualname__,
-            what,
-            exc_info=None if is_expected else problem,
-        )
+        asked, kind = asker.message_type.__qualname__, type(value).__qualname__
+        who = f"actor {asker.actor} on node {self.node_id} replied to {asked} of node {asker.link.node_id}"
+        about = ("reply", asker.link.node_id, asker.actor, type(problem))
+        text = f"{who} with a {kind} that cannot be sent: {what}"
+        self.note(logger, logging.ERROR, about, text, state="")
         code = "REPLY_TOO_LARGE" if isinstance(problem, MessageTooLargeError) else "BAD_REPLY"
-        kind = type(problem).__name__ if is_expected else "SerializationError"
-        return _failure(asker.number, code, kind, f"the reply cannot be sent: {what}")
+        error_type = type(problem).__name__ if is_expected else "SerializationError"
+        return _failure(asker.number, code, error_type, f"the reply cannot be sent: {what}")
 
 
 REACH_SECONDS = 2.0

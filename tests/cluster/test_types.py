@@ -190,7 +190,10 @@ async def test_what_no_node_could_read_fails_where_it_is_sent() -> None:
             await ref.send(bad)
         with pytest.raises(SerializationError, match=r"list\[0\]: two of its 2 keys or elements are equal"):
             await ref.ask(bad)
-        with pytest.raises(SerializationError, match=r"two of its 2 keys or elements are equal \(node a\)"):
+        with pytest.raises(
+            SerializationError,
+            match=r"two of its 2 keys or elements are equal \(actor undecided on node a, message str\)",
+        ):
             await ref.ask("bad")
         assert await ref.ask("good") == "good"
     assert letters == []
