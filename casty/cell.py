@@ -14,9 +14,20 @@ from casty.actor import Actor
 from casty.arguments import checked_seconds
 from casty.bag import Bag
 from casty.context import MessageContext
+from casty.ending import Ending, Fault
 from casty.errors import ActorStartError, ActorStoppedError, ReentrancyError
 from casty.family import Family
-from casty.hooks import ends_task, for_actor, for_asker, say_goodbye, survives, text_of
+from casty.hooks import (
+    ENDS_PROGRAM,
+    explained,
+    for_asker,
+    is_cancelled,
+    is_torn_down,
+    line_of,
+    say_goodbye,
+    survives,
+    text_of,
+)
 from casty.mailbox import BATCH_SIZE
 from casty.message_types import message_types
 
@@ -30,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 NESTED_MAX = 16
 """Actors that may be started inside one another; each costs some of the C stack."""
+
+LATE_SECONDS = 1.0
+"""After a failed actor has been ending for so long, the log says what it waits for."""
 
 
 class State(Enum):
@@ -53,8 +67,8 @@ class Cell(Family["Cell"]):
     """
 
     __slots__ = (
-        "_cause",
         "_deferred",
+        "_ending",
         "_notices",
         "_queue",
         "_settled",
@@ -88,15 +102,16 @@ class Cell(Family["Cell"]):
         self.inbox: deque[Envelope] | None = None
         self._queue: deque[Envelope] | None = None
         self._notices: deque[tuple[ActorRef[Any], Exception | None]] | None = None
-        self._deferred: Bag[Asker] | None = None
+        self._deferred: Bag[tuple[Asker, str]] | None = None
         self._timers: Bag[asyncio.TimerHandle] | None = None
-        self._cause: Exception | None = None
+        self._ending: Ending | None = None
         self._settled: asyncio.Future[None] | None = None
 
     @property
     def generic_kind(self) -> Any:
         """The actor's class, with its arguments where it was made from one such as `Box[int]`."""
-        return getattr(self.actor, "__orig_class__", self.kind)
+        found = getattr(self.actor, "__orig_class__", self.kind)
+        return found if found is self.kind or getattr(found, "__origin__", None) is self.kind else self.kind
 
     @property
     def is_open(self) -> bool:
@@ -111,7 +126,7 @@ class Cell(Family["Cell"]):
             self.inbox.append(envelope)
         else:
             self._open().append(envelope)
-            self.registry.loop.call_soon(self._launch)
+            self._launch_soon()
 
     def ask(self, envelope: Envelope) -> None:
         """As `post`, with an asker. An idle actor runs at once, which spares a turn of the loop."""
@@ -131,11 +146,22 @@ class Cell(Family["Cell"]):
         return self.inbox
 
     def _discard(self) -> None:
+        if not self._queue:
+            return
+        ending = self._ends()
         while self._queue:
-            self.registry.refuse(self.ref.address, self._queue.popleft(), self.stopped_error())
+            envelope = self._queue.popleft()
+            asker = envelope[1]
+            if asker is None:
+                ending.messages += 1
+            elif not asker.done():
+                ending.asks += 1
+            self.registry.refuse(self.ref.address, envelope, self.stopped_error())
 
     def stopped_error(self) -> ActorStoppedError:
-        return ActorStoppedError(f"actor {self.ref} has stopped")
+        """For those who come too late; while the actor ends by a fault, they are told which."""
+        why = self._ending.faults_text() if self._ending is not None else ""
+        return ActorStoppedError(f"actor {self.ref} has stopped" + (f": {why}" if why else ""))
 
     # The task.
 
@@ -146,10 +172,10 @@ class Cell(Family["Cell"]):
         Where too many run inside one another already, the task starts on the loop's next turn.
         """
         registry = self.registry
-        if self.task is not None or self._queue is None:
+        if self._queue is None or (self.task is not None and not self.task.done()):
             return None
         if registry.nested >= NESTED_MAX:
-            registry.loop.call_soon(self._launch)
+            self._launch_soon()
             return None
         work = self._start() if self.state is STARTING else self._run()
         registry.nested += 1
@@ -157,76 +183,145 @@ class Cell(Family["Cell"]):
             return asyncio.Task(
                 work, loop=registry.loop, name=self.ref.address, context=self.variables, eager_start=True
             )
+        except BaseException:
+            # No memory or stack was left to make a task; there may be later.
+            work.close()
+            self._launch_soon()
+            raise
         finally:
             registry.nested -= 1
 
+    def _launch_soon(self) -> None:
+        self.registry.loop.call_soon(self._launch_from_loop)
+
+    def _launch_from_loop(self) -> None:
+        self._launch()
+        self.registry.end_program()
+
     async def _run(self) -> None:
         """Handles what is in the mailbox, one message at a time, until nothing is left; or ends the actor."""
-        self.task = asyncio.current_task()
+        task = self.task = asyncio.current_task()
         queue, receive, unasked = self._queue, self.actor.receive, self.actor.context
         assert queue is not None, "an actor has a queue as long as it has a task"
+        assert task is not None, "this runs in a task"
         try:
             left = BATCH_SIZE
-            while queue or self._notices:
-                if self._notices:
-                    await self._heed(*self._notices.popleft())
-                    continue
-                message, asker = queue.popleft()
-                try:
-                    if asker is None:
-                        await receive(message, unasked)
-                    elif not asker.done():
-                        asker.progress = "still being handled"
-                        await receive(message, MessageContext(self, asker))
-                        if not asker.done():
-                            self._defer(asker)
-                except BaseException as exc:
-                    await self._recover(exc, type(message).__qualname__, asker)
-                left -= 1
-                if not left:
-                    left = BATCH_SIZE
-                    await asyncio.sleep(0)
+            while True:
+                while queue or self._notices:
+                    if self._notices:
+                        await self._heed(*self._notices.popleft())
+                        continue
+                    message, asker = queue.popleft()
+                    try:
+                        if asker is None:
+                            await receive(message, unasked)
+                        elif not asker.done():
+                            asker.progress = "still being handled"
+                            await receive(message, MessageContext(self, asker))
+                            if not asker.done():
+                                self._defer(asker, message)
+                    except BaseException as exc:
+                        await self._recover(exc, type(message).__qualname__, asker)
+                    left -= 1
+                    if not left:
+                        left = BATCH_SIZE
+                        await asyncio.sleep(0)
+                if not task.cancelling():
+                    break
+                await asyncio.sleep(0)  # a cancellation that came while nothing waited is raised here
+                if not queue and not self._notices:
+                    break
             if self.state is CLOSING:
                 await self._finish()
-        except GeneratorExit:
-            raise  # the loop is gone, and with it everybody who could be told
-        except CancelledError:
-            # By `kill`, or by a loop that is torn down: either way the actor stops as it would otherwise.
-            self.close(drain=False)
-            await self._finish()
-            raise
-        except BaseException:
-            # The interpreter goes down, or this module has a bug: no time for hooks, but nobody is to hang.
-            self.close(drain=False)
-            self._settle()
-            raise
+        except BaseException as exc:
+            if await self._break_off(exc):
+                raise
         self.inbox = self._queue = self.task = None
+
+    async def _break_off(self, exc: BaseException) -> bool:
+        """The actor's task cannot go on. Whatever it is, the actor is over then; whether `exc` goes further."""
+        if is_torn_down(exc, self.task):
+            # Nothing may wait any more. A loop that is closed takes along everybody who could be told.
+            if not self.registry.loop.is_closed():
+                self.close(drain=False)
+                self._settle()
+            return True
+        self.close(drain=False)
+        if isinstance(exc, CancelledError):
+            # By `kill`, or by a loop that is torn down: either way the actor stops as it would otherwise.
+            self._cut_short("a pause between two messages")
+            await self._finish()
+            return True
+        if isinstance(exc, ENDS_PROGRAM):
+            self._settle()  # the program ends: no time for hooks
+            self.registry.ends_program(exc)
+            return False
+        # This module has a bug, or no memory or stack was left to it.
+        if self.state is not STOPPED:
+            self._ends().blame(Fault(exc, "the machinery of the actor"))
+        self._settle()
+        return True
 
     async def _heed(self, child: ActorRef[Any], cause: Exception | None) -> None:
         try:
             await self.actor.on_child_stopped(child, cause)
         except BaseException as exc:
-            await self._recover(exc, "on_child_stopped", None)
+            await self._recover(exc, None, None)
 
-    def _defer(self, asker: Asker) -> None:
+    def _defer(self, asker: Asker, message: Any) -> None:
         """Remembers an asker that has no reply yet, so that it learns when the actor stops."""
         asker.progress = "handled without a reply"
         if self._deferred is None:
-            self._deferred = Bag(lambda asker: asker.done())
-        self._deferred.add(asker)
+            self._deferred = Bag(lambda entry: entry[0].done())
+        self._deferred.add((asker, type(message).__qualname__))
 
-    async def _recover(self, exc: BaseException, doing: str, asker: Asker | None) -> None:
-        """Tells the asker and the log; then `on_error` decides whether the actor goes on."""
+    async def _recover(self, exc: BaseException, kind: str | None, asker: Asker | None) -> None:
+        """Tells the asker; then `on_error` decides whether the actor goes on, and the log is told of both.
+
+        `kind` is the message's; None stands for `on_child_stopped`.
+        """
+        hook = self.actor.on_child_stopped if kind is None else self.actor.receive
+        where = "on_child_stopped" if kind is None else f"receive of {kind}"
         waiting = asker if asker is not None and not asker.done() else None
-        if ends_task(exc):
-            if waiting is not None and not isinstance(exc, GeneratorExit):
-                waiting.fail(ActorStoppedError(f"actor {self.ref} was stopped while it handled {doing}"))
+        torn_down = is_torn_down(exc, self.task)
+        if torn_down or is_cancelled(exc) or isinstance(exc, ENDS_PROGRAM):
+            self._interrupted(exc, where)
+            if waiting is not None and not (torn_down and self.registry.loop.is_closed()):
+                waiting.fail(ActorStoppedError(f"actor {self.ref} was stopped while it handled {kind}"))
             raise exc
-        logger.error("actor %s failed in %s", self.ref, doing, exc_info=exc)
+        exc = explained(exc, hook)
         if waiting is not None:
-            waiting.fail(for_asker(exc, self.ref.node_id))
-        if not await survives(self.actor, self.ref, exc):
-            self.close(drain=False, cause=for_actor(exc))
+            waiting.fail(for_asker(exc, self.ref.node_id, self.ref.address, str(kind)))
+        try:
+            goes_on = await survives(self.actor, exc)
+        except BaseException as error:
+            if is_torn_down(error, self.task):
+                raise
+            self._ends().blame(Fault(exc, where))
+            if is_cancelled(error) or isinstance(error, ENDS_PROGRAM):
+                self._interrupted(error, "on_error")
+                raise
+            self._ends().note(Fault(error, "on_error"))
+            goes_on = False
+        else:
+            if not goes_on:
+                self._ends().blame(Fault(exc, where))
+        if goes_on:
+            logger.error("actor %s failed in %s and goes on: %s", self.ref, where, line_of(exc), exc_info=exc)
+        else:
+            self.close(drain=False)
+
+    def _interrupted(self, exc: BaseException, where: str) -> None:
+        """Notes what ends an actor that was cancelled, or with the program."""
+        if isinstance(exc, ENDS_PROGRAM):
+            self._ends().blame(Fault(exc, where))
+        else:
+            self._cut_short(where)
+
+    def _cut_short(self, where: str) -> None:
+        """The actor's task was cancelled there. What is noted first counts, and not after the end."""
+        if self.state is not STOPPED and self._ends().interrupted is None:
+            self._ends().interrupted = where
 
     # The beginning.
 
@@ -236,36 +331,53 @@ class Cell(Family["Cell"]):
             self.state = LIVE
             return
         self.inbox = self._queue = self.registry.new_mailbox()
+        task = self._launch()
+        assert task is not None, "`Registry.spawn` sees to it that not too many are nested"
         try:
-            task = self._launch()
-            assert task is not None, "`Registry.spawn` sees to it that not too many are nested"
             await task
-        except (Exception, CancelledError) as exc:
+        except CancelledError as exc:
             spawner = asyncio.current_task()
-            if isinstance(exc, CancelledError) and spawner is not None and spawner.cancelling():
+            if spawner is not None and spawner.cancelling():
+                if task.done() and not task.cancelled():
+                    task.exception()  # seen: the spawner was cancelled in the moment of a failure
                 self.close(drain=False)  # nobody will ever hold the ref
                 raise
-            raise ActorStartError(f"on_start of actor {self.ref} raised {text_of(exc, repr)}") from exc
+            text = f"on_start of actor {self.ref} raised {text_of(exc, repr)}: it was cancelled from outside"
+            raise ActorStartError(text) from exc
 
     async def _start(self) -> None:
-        self.task = asyncio.current_task()
+        task = self.task = asyncio.current_task()
+        assert task is not None, "this runs in a task"
         try:
             await self.actor.on_start()
-        except GeneratorExit:
-            raise
-        except (Exception, CancelledError):
+            if task.cancelling():
+                await asyncio.sleep(0)  # a cancellation that came while nothing waited is raised here
+        except BaseException as error:
+            exc = explained(error, self.actor.on_start)
+            if is_torn_down(exc, task):
+                if not self.registry.loop.is_closed():
+                    self.close(drain=False)
+                    self._settle(has_lived=False)
+                raise
+            if is_cancelled(exc):
+                self._cut_short("on_start")
+                self.close(drain=False)
+                await self._finish(has_lived=False)
+                raise
+            self._ends().blame(Fault(exc, "on_start"))
             self.close(drain=False)
-            await self._finish(has_lived=False)
-            raise
-        except BaseException:
-            self.close(drain=False)
-            self._settle(has_lived=False)
-            raise
+            failure = ActorStartError(f"on_start of actor {self.ref} raised {text_of(exc, repr)}")
+            if isinstance(exc, ENDS_PROGRAM):
+                self._settle(has_lived=False)
+                self.registry.ends_program(exc)
+            else:
+                await self._finish(has_lived=False)
+            raise failure from exc
         self.task = None
         if self.state is STARTING:
             self.state = LIVE
         if self._queue or self._notices or self.state is CLOSING:
-            self.registry.loop.call_soon(self._launch)
+            self._launch_soon()
         else:
             self.inbox = self._queue = None
 
@@ -274,17 +386,23 @@ class Cell(Family["Cell"]):
 
     # The end.
 
-    def close(self, *, drain: bool, cause: Exception | None = None) -> None:
+    def _ends(self) -> Ending:
+        if self._ending is None:
+            self._ending = Ending()
+        return self._ending
+
+    def close(self, *, drain: bool) -> None:
         """Accepts no more; the actor stops after the messages it has (`drain`) or after the current one."""
         if self.is_open:
             is_idle = self._queue is None
             self.state = CLOSING
             self.inbox = self._notices = None
-            self._cause = cause
             for timer in self._timers.empty() if self._timers is not None else ():
                 timer.cancel()
             if is_idle:
                 self._close_idle()
+            elif self.task is None or self.task.done():
+                self._launch_soon()  # it is going to be launched already, unless its last task broke off
         if not drain:
             self._discard()
 
@@ -309,22 +427,61 @@ class Cell(Family["Cell"]):
         self.state = FINISHING
         while self.task is not None and self.task.uncancel():
             pass  # the hooks of a cancelled actor may wait like any other
+        late = None
+        if (
+            self._ending is not None
+            and self._ending.cause is not None
+            and (self.children or self._overrides("on_stop"))
+        ):
+            late = self.registry.loop.call_later(LATE_SECONDS, self._note_late)
+        fatal: BaseException | None = None
         try:
             try:
                 await stop_in_order(self.children)
             except CancelledError:
                 # Whoever has no time for the children's messages cancels them, too; the hooks run all the same.
+                self._cut_short("the wait for its children")
                 for child in self.children:
                     child.kill()
                 await self._finish(has_lived=has_lived)
                 raise
             if has_lived:
-                await say_goodbye(self.actor, self.ref)
+                fatal = await self._say_goodbye()
         finally:
+            if late is not None:
+                late.cancel()
             self._settle(has_lived=has_lived)
+        if fatal is not None:
+            self.registry.ends_program(fatal)
+
+    async def _say_goodbye(self) -> BaseException | None:
+        """Runs `on_stop`; what it raises that must end the program is returned."""
+        try:
+            await say_goodbye(self.actor)
+        except BaseException as exc:
+            if is_torn_down(exc, self.task):
+                raise
+            if is_cancelled(exc):
+                self._cut_short("on_stop")
+                raise
+            self._ends().note(Fault(exc, "on_stop"))
+            return exc if isinstance(exc, ENDS_PROGRAM) else None
+        return None
+
+    def _note_late(self) -> None:
+        """A fault must not stay out of the log for as long as a child, or `on_stop`, takes to end."""
+        left = [str(child.ref) for child in self.children]
+        what = f"its children {', '.join(left[:10])}" if left else "its on_stop"
+        logger.warning(
+            "actor %s failed (%s) and has not ended after %g s: it waits for %s",
+            self.ref,
+            self._ends().faults_text(),
+            LATE_SECONDS,
+            what,
+        )
 
     def _settle(self, *, has_lived: bool = True) -> None:
-        """It is over: everybody who still waits for something of this actor is told.
+        """It is over: everybody who still waits for something of this actor is told, and the log last.
 
         Of one that could not start, its spawner is; to its parent it is no child that has stopped.
         """
@@ -332,17 +489,24 @@ class Cell(Family["Cell"]):
             return
         self.state = STOPPED
         self._discard()
-        for asker in self._deferred.empty() if self._deferred is not None else ():
-            asker.fail(ActorStoppedError(f"actor {self.ref} stopped before it replied"))
+        for asker, kind in self._deferred.empty() if self._deferred is not None else ():
+            self._ends().asks += 1
+            asker.fail(ActorStoppedError(f"actor {self.ref} stopped before it replied to {kind}"))
         for child in self.children:
             child.kill()
         self.registry.forget(self)
+        ending, self._ending = self._ending, None
         if self.parent is not None:
-            self.parent._lose(self, is_news=has_lived)
+            self.parent._lose(self, ending.cause if ending is not None else None, is_news=has_lived)
         if self._settled is not None:
             self._settled.set_result(None)
         self._queue = self.task = None
-        del self.actor  # refs may keep the cell for long; the actor's state need not stay with it
+        # Refs may keep the cell for long; the actor's state, and what a traceback holds of it, need not stay.
+        del self.actor
+        if ending is not None or logger.isEnabledFor(logging.DEBUG):
+            ending = ending or Ending()
+            text = ending.text(has_started=has_lived)
+            logger.log(ending.level, "actor %s %s", self.ref, text, exc_info=ending.traceback)
 
     async def settled(self) -> None:
         """Waits until the actor is no more."""
@@ -359,15 +523,15 @@ class Cell(Family["Cell"]):
     ) -> ActorRef[Any]:
         return await self.registry.spawn(actor, name, kwargs, self)
 
-    def _lose(self, child: Cell, *, is_news: bool) -> None:
+    def _lose(self, child: Cell, cause: Exception | None, *, is_news: bool) -> None:
         self.disown(child)
         if is_news and self.is_open and self._overrides("on_child_stopped"):
             if self._notices is None:
                 self._notices = deque()
-            self._notices.append((child.ref, child._cause))
+            self._notices.append((child.ref, cause))
             if self._queue is None:
                 self._open()
-                self.registry.loop.call_soon(self._launch)
+                self._launch_soon()
 
     def send_after(self, delay: float, message: Any) -> asyncio.TimerHandle:
         delay = checked_seconds("delay", delay)

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from casty.hooks import ENDS_PROGRAM, raise_from_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,11 @@ class DeadLetter:
     """The node it was sent to; None in a system without a cluster."""
     reason: str
 
+    @property
+    def place(self) -> str:
+        """The actor it was for, as log lines name it."""
+        return self.address if self.node_id is None else f"{self.address} on node {self.node_id}"
+
 
 class DeadLetters:
     """One system's dead letters. Only the count is kept, so that no message outlives its delivery."""
@@ -35,12 +42,16 @@ class DeadLetters:
 
     def add(self, letter: DeadLetter) -> None:
         self.count += 1
-        logger.debug("dead letter for %s: %s (%s)", letter.address, _kind(letter.message), letter.reason)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("dead letter for %s: %s (%s)", letter.place, _kind(letter.message), letter.reason)
         if self._hook is not None:
             try:
                 self._hook(letter)
-            except Exception:
-                logger.exception("on_dead_letter raised on %s", _kind(letter.message))
+            except BaseException as error:
+                # Not the sender's fault, nor that of the actor that ends: whatever it is, they go on.
+                if isinstance(error, ENDS_PROGRAM):
+                    raise_from_loop(error)
+                logger.exception("on_dead_letter raised on %s for %s", _kind(letter.message), letter.place)
 
 
 def _kind(message: object) -> str:

@@ -35,19 +35,30 @@ class ActorFailedError(CastyError):
     """The actor raised while it handled the message; part of the work may have been done.
 
     `error_type` is the class name of what was raised, `message` its text, `node_id` the node it was raised
-    on (None for a system without a cluster). Where the actor lives in this process, `__cause__` is the
-    original exception. The actor's fault, never the asker's.
+    on (None for a system without a cluster), `actor` the name or number of the actor, `message_type` the class
+    name of what was asked. Where the actor lives in this process, `__cause__` is the original exception. The
+    actor's fault, never the asker's.
     """
 
-    def __init__(self, error_type: str, message: str, node_id: str | None = None) -> None:
+    def __init__(
+        self,
+        error_type: str,
+        message: str,
+        node_id: str | None = None,
+        actor: str | None = None,
+        message_type: str | None = None,
+    ) -> None:
         self.error_type = error_type
         self.message = message
         self.node_id = node_id
+        self.actor = actor
+        self.message_type = message_type
         where = f" on node {node_id}" if node_id is not None else ""
-        super().__init__(f"{error_type}: {message}{where}")
+        who = f" (actor {actor}, message {message_type})" if actor is not None else ""
+        super().__init__(f"{error_type}: {message}{where}{who}")
 
-    def __reduce__(self) -> tuple[type[ActorFailedError], tuple[str, str, str | None]]:
-        return type(self), (self.error_type, self.message, self.node_id)
+    def __reduce__(self) -> tuple[type[ActorFailedError], tuple[str | None, ...]]:
+        return type(self), (self.error_type, self.message, self.node_id, self.actor, self.message_type)
 
 
 class ActorUnavailableError(CastyError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from casty.actor import ActorRef
 from casty.cell import STOPPED
 from casty.errors import ActorStoppedError, AskTimeoutError, SerializationError
+from casty.hooks import ENDS_PROGRAM, raise_from_loop, text_of
 from casty.mailbox import ASKS_MAX, YIELD_SIZE, BoundedMailbox
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class LocalRef[M](ActorRef[M]):
         registry = cell.registry
         if asyncio.get_running_loop() is not registry.loop:
             registry.check_loop()
-        ask = CheckedAsk(registry) if registry.is_checked else LocalAsk(loop=registry.loop)
+        ask = CheckedAsk(self, msg, registry) if registry.is_checked else LocalAsk(loop=registry.loop)
         ask.progress = "still queued"
         try:
             cell.ask((msg, ask))
@@ -137,19 +138,26 @@ class LocalAsk(asyncio.Future[Any]):
 class CheckedAsk(LocalAsk):
     """An asker that checks whoever answers, and is answered with a copy where messages are copied."""
 
-    __slots__ = ("_registry",)
+    __slots__ = ("_actor", "_message_type", "_registry")
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, actor: ActorRef[Any], message: object, registry: Registry) -> None:
         super().__init__(loop=registry.loop)
+        self._actor = actor
+        self._message_type = type(message)
         self._registry = registry
 
     def reply(self, value: object, /) -> None:
         self._registry.check_loop()
         try:
             copied = self._registry.copy(value)
-        except SerializationError as error:
-            # The replier's mistake, but as with a remote asker it does not fail its actor.
-            logger.error("a reply of type %s cannot be copied", type(value).__qualname__, exc_info=error)
-            self.fail(error)
+        except BaseException as error:
+            # The replier's mistake, or its value's, but as with a remote asker it does not fail its actor.
+            asked, kind = self._message_type.__qualname__, type(value).__qualname__
+            text = "actor %s replied to %s with a %s that cannot be copied: %s"
+            logger.error(text, self._actor, asked, kind, text_of(error), exc_info=error)
+            failure = error if isinstance(error, SerializationError) else None
+            self.fail(failure or SerializationError(f"the reply cannot be copied: {text_of(error, repr)}"))
+            if isinstance(error, ENDS_PROGRAM):
+                raise_from_loop(error)
         else:
             super().reply(copied)

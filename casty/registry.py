@@ -10,28 +10,26 @@ import unicodedata
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from casty.actor import Actor
-from casty.arguments import checked_count, checked_timeout
+from casty.arguments import checked_count
 from casty.cell import LIVE, NESTED_MAX, Cell, stop_in_order
+from casty.construction import construct, give_context
 from casty.context import MessageContext
 from casty.dead_letters import DeadLetter
 from casty.errors import (
     ActorFailedError,
     ActorNotFoundError,
-    ActorStartError,
     CastyError,
     MailboxFullError,
     NameTakenError,
     SystemStoppedError,
 )
-from casty.hooks import text_of
 from casty.mailbox import ASKS_MAX, BoundedMailbox
 from casty.ref import CheckedRef, LocalRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from casty.actor import ActorRef, Envelope
+    from casty.actor import Actor, ActorRef, Envelope
     from casty.dead_letters import DeadLetters
     from casty.system import ActorSystem
 
@@ -39,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 NAME_BYTES_MAX = 255
 """Room for any name worth typing, and a bound on what a peer can make this node log."""
+
+
+NAMED_MAX = 10
+"""Actors that one line of the log names."""
 
 
 class Registry:
@@ -76,6 +78,7 @@ class Registry:
         self._admitted = admitted
         self._cells: dict[str, Cell] = {}
         self._is_bound = False
+        self._fatal: BaseException | None = None
         self._second_repliers: set[type[Actor[Any]]] = set()
 
     def bind(self) -> None:
@@ -116,11 +119,11 @@ class Registry:
             raise parent.stopped_error()
         if name is not None:
             self._check_name(name)
-        instance = _construct(actor, kwargs)
+        instance = construct(actor, kwargs)
         cell = Cell(self, instance, parent)
         address = name if name is not None else f"@{next(self.uids)}"
         cell.ref = CheckedRef(cell, address) if self.is_checked else LocalRef(cell, address)
-        instance.context = MessageContext(cell, None)
+        give_context(instance, MessageContext(cell, None))
         self._admitted(cell.generic_kind)
         self._cells[address] = cell
         if parent is not None:
@@ -142,11 +145,33 @@ class Registry:
             async with asyncio.timeout(timeout):
                 await stop_in_order(roots)
         except TimeoutError:
-            logger.warning("%d actors had not stopped in %s s and are cancelled", len(self._cells), timeout)
+            busy = sorted(cell.ref.address for cell in self._cells.values() if cell.task is not None)
+            logger.warning(
+                "%d actors%s had not stopped in %g s and are cancelled; busy: %s",
+                len(self._cells),
+                self._on_node(),
+                timeout,
+                ", ".join(busy[:NAMED_MAX]) + (", …" if len(busy) > NAMED_MAX else ""),
+            )
             for cell in roots:
                 cell.kill()
             for cell in roots:
                 await cell.settled()
+
+    def ends_program(self, exc: BaseException) -> None:
+        """Has a KeyboardInterrupt or SystemExit of an actor raised out of the loop, as asyncio does.
+
+        Not in whatever runs now, such as an ask that the actor was woken by: that has done nothing to deserve
+        it, and everybody who waits is to be told first.
+        """
+        self._fatal = exc
+        self.loop.call_soon(self.end_program)
+
+    def end_program(self) -> None:
+        """Called by the loop itself."""
+        if self._fatal is not None:
+            exc, self._fatal = self._fatal, None
+            raise exc
 
     def runs_here(self) -> bool:
         """Whether the caller is an actor, in its own task."""
@@ -180,10 +205,13 @@ class Registry:
         message, asker = envelope
         accepted = cell.accepted
         if accepted is not None and not isinstance(message, accepted):
-            text = f"actor {address} takes {_list(accepted)}, not {type(message).__qualname__}"
-            raise ActorFailedError("UnhandledMessage", text, self.system.node_id)
+            kind = type(message).__qualname__
+            text = f"actor {address} takes {_list(accepted)}, not {kind}"
+            raise ActorFailedError("UnhandledMessage", text, self.system.node_id, address, kind)
         if isinstance(cell.inbox, BoundedMailbox) and cell.inbox.is_full:
-            raise MailboxFullError(f"the mailbox of actor {address} is full: {self._mailbox_size} messages")
+            raise MailboxFullError(
+                f"the mailbox of actor {address} is full: {self._mailbox_size} messages{self._on_node()}"
+            )
         if asker is None or not at_once:
             cell.post(envelope)
         else:
@@ -204,7 +232,8 @@ class Registry:
             self.late_reply_count += 1
         elif cell.kind not in self._second_repliers:
             self._second_repliers.add(cell.kind)
-            logger.warning("%s replied twice to one message; the first reply counts", cell.kind.__qualname__)
+            text = "actor %s replied twice to one message; the first reply counts, for all actors of class %s"
+            logger.warning(text, cell.ref, cell.kind.__qualname__)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -226,27 +255,6 @@ def check_name(name: str) -> None:
         raise ValueError(f"the actor name {name!r} starts with '@', which marks actors without a name")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
         raise ValueError(f"the actor name {name!r} contains a control character or half a surrogate pair")
-
-
-def _construct(actor: Callable[..., Actor[Any]], kwargs: dict[str, Any]) -> Actor[Any]:
-    if not callable(cast(object, actor)):
-        raise TypeError(
-            f"spawn takes an Actor class or a function that returns one, not {actor!r}; "
-            "an object that exists already is spawned by `spawn(lambda: actor)`"
-        )
-    try:
-        instance = actor(**kwargs)
-    except Exception as exc:
-        raise ActorStartError(f"{actor!r} raised {text_of(exc, repr)}") from exc
-    if not isinstance(cast(object, instance), Actor):  # an annotation is no more than a promise
-        raise TypeError(
-            f"spawn takes an Actor class or a function that returns one; {actor!r} gave {instance!r}"
-        )
-    if hasattr(instance, "context"):
-        raise ValueError(f"{instance!r} has a `context` already: it was spawned before, or sets its own")
-    if instance.stop_timeout is not Actor.stop_timeout:
-        checked_timeout(instance.stop_timeout, f"{type(instance).__qualname__}.stop_timeout")
-    return instance
 
 
 def _list(kinds: tuple[type, ...]) -> str:

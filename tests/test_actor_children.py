@@ -199,7 +199,7 @@ async def test_a_failing_on_child_stopped_is_a_failure_of_the_parent(caplog: pyt
         await settle()
         assert await parent.ask("a") == "a"
     assert notes == ["starts", "on_error ValueError('alone')", "handles a", "stops"]
-    assert logged(caplog) == ["actor parent failed in on_child_stopped"]
+    assert logged(caplog) == ["actor parent failed in on_child_stopped and goes on: ValueError('alone')"]
 
 
 async def test_a_parent_hears_of_a_child_that_stops_while_it_starts_itself() -> None:

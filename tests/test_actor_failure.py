@@ -30,7 +30,10 @@ async def test_an_actor_stops_at_its_first_failure_by_default(caplog: pytest.Log
             await ref.ask("never")
     assert notes == ["starts", "stops"]
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert (record.name, record.getMessage()) == ("casty.cell", "actor a failed in ValueError")
+    assert (record.name, record.getMessage()) == (
+        "casty.cell",
+        "actor a ended: ValueError('oh') in receive of ValueError; messages discarded: 1, asks refused: 0",
+    )
     assert record.exc_info is not None
 
 
@@ -104,7 +107,8 @@ async def test_an_on_error_that_raises_stops_the_actor(caplog: pytest.LogCapture
             await ref.ask(ValueError())
         with pytest.raises(ActorStoppedError):
             await ref.ask("a")
-    assert logged(caplog) == ["actor a failed in ValueError", "on_error of actor a raised; the actor stops"]
+    faults = "ValueError() in receive of ValueError, then KeyError('clumsy') in on_error"
+    assert logged(caplog) == [f"actor a ended: {faults}; messages discarded: 0, asks refused: 0"]
 
 
 async def test_a_cancelled_inner_task_is_a_failure_of_the_actor() -> None:

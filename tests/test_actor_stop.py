@@ -129,7 +129,9 @@ async def test_a_failing_on_stop_is_logged_and_the_actor_stops(caplog: pytest.Lo
         ref = await system.spawn(Leaving, name="a", notes=[])
         await system.stop(ref, timeout=None)
         await system.spawn(Noted, name="a", notes=[])
-    assert logged(caplog) == ["on_stop of actor a raised"]
+    assert logged(caplog) == [
+        "actor a ended: ValueError('in a huff') in on_stop; messages discarded: 0, asks refused: 0"
+    ]
 
 
 @pytest.mark.parametrize("leak", [False, True])
@@ -149,8 +151,8 @@ async def test_an_on_stop_that_takes_too_long_is_cancelled(
     async with ActorSystem() as system:
         ref = await system.spawn(Lingering, name="a", notes=[])
         await system.stop(ref, timeout=None)
-    what = "raised" if leak else "took more than 0.001 s"
-    assert logged(caplog) == [f"on_stop of actor a {what}"]
+    what = "CancelledError()" if leak else "TimeoutError('it took more than 0.001 s')"
+    assert logged(caplog) == [f"actor a ended: {what} in on_stop; messages discarded: 0, asks refused: 0"]
 
 
 def test_five_seconds_is_what_an_on_stop_may_take() -> None:

@@ -44,7 +44,7 @@ async def test_a_dead_letter_hook_that_raises_harms_nobody(caplog: pytest.LogCap
         recorder = await system.spawn(Recorder)
         await system.stop(recorder)
         await recorder.send("too late")
-    assert logged(caplog) == ["on_dead_letter raised on str"]
+    assert logged(caplog) == ["on_dead_letter raised on str for @1"]
 
 
 async def test_an_ask_to_a_stopped_actor_is_no_dead_letter() -> None:

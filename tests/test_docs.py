@@ -207,13 +207,61 @@ async def guide_children() -> None:
     names = namespace(blocks(GUIDE)["children"][0])
     async with ActorSystem() as system:
         supervisor = await system.spawn(names["Supervisor"], name="supervisor")
-        await supervisor.send("break")
-        while True:  # until the supervisor has heard of it
-            try:
-                assert await supervisor.ask("hello") == "HELLO"
-                return
-            except casty.ActorFailedError:
-                supervisor = await system.spawn(names["Supervisor"])
+        for _ in range(3):
+            await supervisor.send("break")
+            while not await says_hello(supervisor):
+                pass
+
+
+async def says_hello(supervisor: casty.ActorRef[Any]) -> bool:
+    """Whether the worker answers; until the supervisor has heard of its end, it does not."""
+    try:
+        return bool(await supervisor.ask("hello") == "HELLO")
+    except casty.ActorFailedError as error:
+        if error.error_type not in ("ActorStoppedError", "ActorUnavailableError"):
+            raise
+        return False
+
+
+@pytest.mark.parametrize("failures", [1, 3, 4, 5, 1000])
+@pytest.mark.parametrize("at_first", [True, False])
+async def test_the_guide_s_supervisor_survives_a_worker_that_does_not_start(
+    failures: int, at_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five attempts, whether it is the first start or a later one; after them it fails itself."""
+    names = namespace(blocks(GUIDE)["children"][0])
+    starts: list[int] = []
+    stopped = asyncio.Event()
+
+    async def on_start(worker: Any) -> None:
+        starts.append(len(starts))
+        if not at_first and len(starts) == 1:
+            return
+        if len(starts) <= failures + (not at_first):
+            raise OSError("not yet")
+
+    async def on_stop(supervisor: Any) -> None:
+        stopped.set()
+
+    names["Worker"] = type("Flaky", (names["Worker"],), {"on_start": on_start})
+    quick: Any = type("Quick", (names["Supervisor"],), {"on_stop": on_stop, "pause": 0.0001})
+    async with ActorSystem() as system:
+        supervisor = await system.spawn(quick, name="supervisor")
+        if not at_first:
+            assert await says_hello(supervisor)
+            await supervisor.send("break")
+        if failures < 5:
+            while not await says_hello(supervisor):
+                pass
+            assert len(starts) == failures + 1 + (not at_first)
+            assert not stopped.is_set()
+        else:
+            await stopped.wait()
+            assert len(starts) == 5 + (not at_first)
+            with pytest.raises(casty.ActorStoppedError):
+                await supervisor.ask("hello")
+    errors = [record.getMessage() for record in caplog.records if "supervisor ended" in record.getMessage()]
+    assert len(errors) == (failures >= 5)
 
 
 async def guide_node() -> None:

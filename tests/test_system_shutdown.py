@@ -88,7 +88,11 @@ async def test_actors_that_take_too_long_are_cancelled_all_at_once(caplog: pytes
             await worker.send("queued")
         await asyncio.sleep(0)
     assert sorted(notes) == ["first stops", "second stops"]
-    assert logged(caplog) == ["2 actors had not stopped in 0.001 s and are cancelled"]
+    assert logged(caplog) == [
+        "2 actors had not stopped in 0.001 s and are cancelled; busy: @1, @2",
+        "actor @1 ended: its task was cancelled in receive of Event; messages discarded: 1, asks refused: 0",
+        "actor @2 ended: its task was cancelled in receive of Event; messages discarded: 1, asks refused: 0",
+    ]
 
 
 async def test_a_shutdown_without_a_timeout_waits_for_the_actors() -> None:

@@ -34,7 +34,7 @@ def judge(hello: Hello, me: Identity, cluster_id: ClusterId | None) -> ProtocolE
         )
         return ProtocolError("VERSION_MISMATCH", "HELLO-4", text)
     if hello.expected_size == 0:
-        text = f"node {hello.node_id} expects a cluster of nobody"
+        text = f"node {hello.node_id} expects a cluster of 0 members"
         return ProtocolError("BAD_PAYLOAD", "HELLO-5", text)
     try:
         parse_address(hello.address)

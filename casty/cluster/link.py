@@ -197,6 +197,15 @@ class Link(asyncio.BufferedProtocol):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
+    def queued_bytes(self) -> int:
+        """Bytes that this link was given to send so far."""
+        return self._handed + self._out_bytes
+
+    def has_left(self, queued_bytes: int) -> bool:
+        """Whether the kernel has taken what had been queued when there were so many."""
+        return self._handed - self._unwritten() >= queued_bytes
+
+    @property
     def has_queued_enough(self) -> bool:
         """Whether a sender should let the loop turn before it sends more."""
         return self._out_bytes >= TURN_AT

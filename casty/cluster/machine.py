@@ -15,7 +15,7 @@ from casty.arguments import checked_callable
 from casty.cluster.repeats import Repeats
 from casty.cluster.skips import Skips, name_of
 from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
-from casty.hooks import text_of
+from casty.hooks import ENDS_PROGRAM, is_cancelled, is_torn_down, raise_from_loop, text_of
 from casty.raft.events import Committed, Restored
 from casty.raft.types import EntryKind, Index
 
@@ -268,15 +268,15 @@ class Machine:
         assert self._apply is not None, "entries are applied only once there is a callback"
         try:
             command = self._decode(entry.data)
-        except Exception as error:
+        except BaseException as error:  # a dataclass runs code of its own when it is made
             self._fail(_unreadable(index, entry, error), error)
             return
         try:
             outcome = self._apply(command)
             if inspect.isawaitable(outcome):
                 await outcome
-        except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled():
+        except BaseException as error:
+            if self._passes(error):
                 raise
             logger.exception("the apply callback raised on entry %d", index)
             failure = ApplyError(
@@ -284,6 +284,9 @@ class Machine:
             )
             failure.__cause__ = error
             _fail(ticket, failure)
+            if isinstance(error, ENDS_PROGRAM):
+                # It may have come in the midst of a change, and on this node alone.
+                self._fail(f"the apply callback was broken off on entry {index} by the program's end", error)
         else:
             _resolve(ticket, True)
 
@@ -293,8 +296,8 @@ class Machine:
             outcome = self._restore(data)
             if inspect.isawaitable(outcome):
                 await outcome
-        except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled():
+        except BaseException as error:
+            if self._passes(error):
                 raise
             self._fail(f"the snapshot that ends at {index} cannot be restored: {text_of(error, repr)}", error)
             return
@@ -304,12 +307,18 @@ class Machine:
             text = "entry %s is not skipped here: the state is that of a snapshot that ends at %d"
             logger.warning(text, name, index)
 
+    def _passes(self, error: BaseException) -> bool:
+        """Whether this task is to end, as opposed to an error that left a user's callback."""
+        return is_cancelled(error) or is_torn_down(error, self._task)
+
     def _fail(self, why: str, cause: BaseException | None = None) -> None:
         """Nothing later may be applied to a state that is not what it should be."""
         failure = StorageError(why)
         failure.__cause__ = cause
         self.end(failure)
         self._fatal(failure)
+        if isinstance(cause, ENDS_PROGRAM):
+            raise_from_loop(cause)
 
     # ------------------------------------------------------------------------------------------ snapshots
 
@@ -332,10 +341,12 @@ class Machine:
         index = self._tried_index = self.last_applied
         try:
             data = await self._serialised() if index > self._snapshot_index else None
-        except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled():
+        except BaseException as error:
+            if self._passes(error):
                 raise
             self._conclude(wanted, _as_failure(error))
+            if isinstance(error, ENDS_PROGRAM):
+                raise_from_loop(error)
             return
         if data is None:
             self._conclude(wanted, False)
@@ -369,7 +380,7 @@ def _named(callbacks: tuple[object, ...]) -> str:
     return " and ".join(f"{callback!r:.100}" for callback in callbacks)
 
 
-def _unreadable(index: Index, entry: Entry, error: Exception) -> str:
+def _unreadable(index: Index, entry: Entry, error: BaseException) -> str:
     name = name_of(index, entry)
     return (
         f"entry {index} cannot be decoded on this node: {text_of(error)}. If a member can read it, this one "
@@ -388,10 +399,13 @@ def _as_bytes(data: object) -> bytes:
 
 
 def _as_failure(error: BaseException) -> BaseException:
-    """A cancellation that leaked out of a callback must not look like one of whoever waits."""
-    if not isinstance(error, asyncio.CancelledError):
+    """What a future may raise: a cancellation that leaked out of a callback must not look like one of whoever
+    waits, no end of the program must end it a second time, and no future takes a StopIteration."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    failure = RuntimeError("the snapshot callback was cancelled from within")
+    is_leak = isinstance(error, asyncio.CancelledError)
+    what = "was cancelled from within" if is_leak else f"raised {text_of(error, repr)}"
+    failure = RuntimeError(f"the snapshot callback {what}")
     failure.__cause__ = error
     return failure
 
@@ -419,9 +433,3 @@ def _look_at(snapshot: asyncio.Future[bool]) -> None:
     """Whoever wanted it may be gone; asyncio is not to report that nobody looked."""
     if not snapshot.cancelled():
         snapshot.exception()
-
-
-def _is_cancelled() -> bool:
-    """Whether this task is to end, as opposed to a cancellation that leaked out of a user's callback."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

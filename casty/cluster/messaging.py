@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from casty.arguments import checked_timeout
 from casty.cluster.lookup import Found, Search
 from casty.cluster.node import ClusterNode
-from casty.cluster.remote import RemoteAsker, RemoteQuestion, RemoteRef, code_of, error_of, fail, succeed
+from casty.cluster.remote import RemoteAsker, RemoteQuestion, RemoteRef, code_of, error_of, fail, named, succeed
 from casty.dead_letters import DeadLetter
 from casty.errors import (
     ActorNotFoundError,
@@ -22,6 +22,7 @@ from casty.errors import (
     SerializationError,
     SystemStoppedError,
 )
+from casty.hooks import ENDS_PROGRAM, raise_from_loop, text_of
 from casty.message_types import class_name
 from casty.raft.types import NodeId
 from casty.system import check_class
@@ -90,7 +91,7 @@ class MessagingMixin(ClusterNode):
 
     async def _search(self, name: str, timeout: float | None) -> Found:
         if self.is_ending:
-            raise SystemStoppedError(f"this node has shut down; nobody was asked for {name!r}")
+            raise SystemStoppedError(f"this node has shut down; no node was asked for an actor named {name!r}")
         if not self.is_started:
             await asyncio.sleep(0)  # a loop of retries must let others run
             raise ActorNotFoundError(f"there is no actor named {name!r} here, and this node has not started")
@@ -112,8 +113,9 @@ class MessagingMixin(ClusterNode):
             search.conclude()  # if one node has it, the others have had their time
             if done.done():
                 return done.result()
-            nodes = ", ".join(sorted({who for who, _ in self.links.dialled})) or "no other node"
-            msg = f"there is no actor named {name!r} here or on {nodes}, after {timeout:g} s"
+            nodes = ", ".join(sorted({who for who, _ in self.links.dialled}))
+            where = f"here or on {nodes}" if nodes else "here, and no other node is connected"
+            msg = f"there is no actor named {name!r} {where}, after {timeout:g} s"
             raise ActorNotFoundError(msg) from None
         finally:
             self._note_holders(search)
@@ -202,7 +204,7 @@ class MessagingMixin(ClusterNode):
         if node_id == self.node_id:
             return await self._ask_here(address, message, timeout)
         if not self.is_started:
-            raise self._not_asked(node_id, address, f"node {node_id} is not connected")
+            raise self._not_asked(node_id, address, message, f"node {node_id} is not connected")
         deadline = None
         if timeout is not None:
             deadline = self.loop.time() + timeout
@@ -212,7 +214,7 @@ class MessagingMixin(ClusterNode):
             link = await self._reached(node_id, patience)
         if link is None:
             await asyncio.sleep(0)  # a loop of retries must let others run
-            raise self._not_asked(node_id, address, f"node {node_id} is not connected")
+            raise self._not_asked(node_id, address, message, f"node {node_id} is not connected")
         question = RemoteQuestion(link, address, message, deadline, self.loop.create_future())
         if link.is_busy:
             await self._wait_to_ask(node_id, question, timeout)
@@ -221,9 +223,12 @@ class MessagingMixin(ClusterNode):
         try:
             return await question.answer
         except AskTimeoutError:
-            kind = type(message).__qualname__
-            text = f"{address} on node {node_id} gave no answer to {kind} in {timeout:g} s"
+            kind, progress = type(message).__qualname__, self._progress(link, question.sent)
+            text = f"actor {address} on node {node_id} gave no answer to {kind} in {timeout:g} s: {progress}"
             raise AskTimeoutError(text) from None
+        except CastyError as error:
+            self.asks.close(link, question.number)
+            raise named(error, node_id, address, type(message).__qualname__) from error.__cause__
         except BaseException:
             self.asks.close(link, question.number)
             raise
@@ -240,6 +245,7 @@ class MessagingMixin(ClusterNode):
             raise
         # An ask that is the only one waits for nobody; others leave together, and cost one write.
         link.send(frame, at_once=len(self.asks) == 1)
+        question.sent = link.queued_bytes
         if deadline is not None:
             self.ask_alarm.hasten(self.loop, deadline)
 
@@ -250,18 +256,28 @@ class MessagingMixin(ClusterNode):
                 await question.link.in_turn(lambda: self._put_question(question))
         except TimeoutError:
             if not question.number:
-                text = f"node {node_id} reads too slowly; {question.address} was not asked within {timeout:g} s"
-                raise AskTimeoutError(text) from None
+                what = f"actor {question.address} was not asked within {timeout:g} s"
+                kind = type(question.message).__qualname__
+                raise AskTimeoutError(f"node {node_id} reads too slowly; {what} (message {kind})") from None
         except NodeUnreachableError as error:
-            raise self._not_asked(node_id, question.address, str(error)) from None
+            raise self._not_asked(node_id, question.address, question.message, str(error)) from None
         except asyncio.CancelledError:
             self.asks.close(question.link, question.number)
             raise
 
-    def _not_asked(self, node_id: NodeId, address: str, why: str) -> CastyError:
+    def _not_asked(self, node_id: NodeId, address: str, message: Any, why: str) -> CastyError:
+        what = f"actor {address} was not asked (message {type(message).__qualname__})"
         if self.is_ending:
-            return SystemStoppedError(f"this node has shut down; {address} on {node_id} was not asked")
-        return NodeUnreachableError(f"{why}; {address} was not asked")
+            return SystemStoppedError(f"this node has shut down; node {node_id}: {what}")
+        return NodeUnreachableError(f"{why}; {what}")
+
+    def _progress(self, link: Link, sent: int) -> str:
+        """How far an ask has come, as far as this node can know; `sent` is what was queued up to its end."""
+        if link.is_over:
+            return "the connection is being closed"
+        if not link.has_left(sent):
+            return f"not sent, for {link.backlog:,} bytes wait until node {link.node_id} reads"
+        return f"sent; node {link.node_id} was last heard from {self.loop.time() - link.heard_at:.1f} s ago"
 
     def _give_up_overdue(self) -> None:
         """The deadline of an ask has come; one alarm serves them all."""
@@ -273,7 +289,8 @@ class MessagingMixin(ClusterNode):
         """A ref made before its actor was spawned here, or by an actor's name: it is at home after all."""
         cell = self._registry.find(address)
         if cell is None:
-            raise ActorNotFoundError(f"there is no actor {address} on node {self.node_id}, which is this one")
+            text = f"there is no actor {address} on node {self.node_id}, which is this one"
+            raise ActorNotFoundError(f"{text} (message {type(message).__qualname__})")
         return await cell.ref.ask(message, timeout=timeout)
 
     def _link_to(self, node_id: NodeId) -> Link | None:
@@ -347,7 +364,7 @@ class MessagingMixin(ClusterNode):
     def _on_actor_message(self, link: Link, message: ActorMessage) -> None:
         if isinstance(message.message, Undecodable):
             error = message.message.error
-            text = f"a message of node {link.node_id} for {message.actor} was dropped: {error}"
+            text = f"a message of node {link.node_id} for actor {message.actor} was dropped: {error}"
             if link.is_news(f"message: {error}"):
                 self.note(logger, logging.ERROR, ("dropped", link.node_id, str(error)), text, state="")
             else:
@@ -360,27 +377,38 @@ class MessagingMixin(ClusterNode):
     def _on_ask_request(self, link: Link, message: AskRequest) -> None:
         actor, number, timeout_ms, content = message
         deadline = None if timeout_ms is None else self.loop.time() + timeout_ms / 1000
-        asker = RemoteAsker(link, number, deadline, self.loop, self._answer)
+        asker = RemoteAsker(link, number, actor, type(content), deadline, self.loop, self._answer)
         if isinstance(content, Undecodable):
             asker.fail(content.error)
         else:
             # What came together is handled in one go: its actor runs when the last of it is delivered.
             self._registry.deliver(actor, (content, asker), at_once=link.ends_batch)
 
-    def _answer(self, link: Link, number: int, value: object, error: CastyError | None) -> None:
-        """Sends the outcome of an ask back on the connection it came on."""
+    def _answer(self, asker: RemoteAsker, value: object, error: CastyError | None) -> None:
+        """Sends the outcome of an ask back on the connection it came on. Never raises."""
         if error is not None:
-            link.send(self.wire.encode(_failure(number, *code_of(error))))
+            asker.link.send(self.wire.encode(_failure(asker.number, *code_of(error))))
             return
         try:
-            frame = self.wire.encode_reply(number, value)
-        except (SerializationError, MessageTooLargeError) as problem:
-            text = f"a reply to node {link.node_id} cannot be sent: {problem}"
-            self.note(logger, logging.ERROR, ("reply", link.node_id, type(problem)), text, state="")
-            too_large = isinstance(problem, MessageTooLargeError)
-            code = "REPLY_TOO_LARGE" if too_large else "BAD_REPLY"
-            frame = self.wire.encode(_failure(number, code, type(problem).__name__, str(problem)))
-        link.send(frame)
+            frame = self.wire.encode_reply(asker.number, value)
+        except BaseException as problem:  # also of code that the value's class runs when it is taken apart
+            frame = self.wire.encode(self._unsendable(asker, value, problem))
+            if isinstance(problem, ENDS_PROGRAM):
+                raise_from_loop(problem)
+        asker.link.send(frame)
+
+    def _unsendable(self, asker: RemoteAsker, value: object, problem: BaseException) -> AskResponse:
+        """The answer in place of a reply that cannot be sent (spec MSG-8). The log names the actor."""
+        is_expected = isinstance(problem, (SerializationError, MessageTooLargeError))
+        what = text_of(problem) if is_expected else f"it raised {text_of(problem, repr)}"
+        asked, kind = asker.message_type.__qualname__, type(value).__qualname__
+        who = f"actor {asker.actor} on node {self.node_id} replied to {asked} of node {asker.link.node_id}"
+        about = ("reply", asker.link.node_id, asker.actor, type(problem))
+        text = f"{who} with a {kind} that cannot be sent: {what}"
+        self.note(logger, logging.ERROR, about, text, state="")
+        code = "REPLY_TOO_LARGE" if isinstance(problem, MessageTooLargeError) else "BAD_REPLY"
+        error_type = type(problem).__name__ if is_expected else "SerializationError"
+        return _failure(asker.number, code, error_type, f"the reply cannot be sent: {what}")
 
 
 REACH_SECONDS = 2.0

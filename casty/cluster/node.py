@@ -105,7 +105,7 @@ class Failure:
             for listener in self._listeners:
                 listener(error)
 
-    def crash(self, what: str, error: Exception) -> None:
+    def crash(self, what: str, error: BaseException) -> None:
         """Something raised: the disk, or what never should. Better no server than a wrong one."""
         if isinstance(error, StorageError):
             self.happen(error)

@@ -161,7 +161,7 @@ class PeerMixin(ClusterNode):
         if self.tls is not None and self.tls.check_node_id:
             names = certificate_names(link.certificate)
             if hello.node_id not in names:
-                text = f"the certificate names {', '.join(sorted(names)) or 'nobody'}, not {hello.node_id}"
+                text = f"the certificate names {', '.join(sorted(names)) or 'no node'}, not {hello.node_id}"
                 raise ProtocolError("CERTIFICATE_MISMATCH", "HELLO-9", text)
         self._admit(link, hello)
 

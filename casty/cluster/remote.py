@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from casty.actor import ActorRef
@@ -13,6 +14,7 @@ from casty.errors import (
     CastyError,
     MailboxFullError,
     MessageTooLargeError,
+    ProtocolError,
     SerializationError,
     UnknownTypeError,
 )
@@ -65,7 +67,7 @@ type RemoteAsk = asyncio.Future[Any]
 class RemoteQuestion:
     """An ask on its way to another node: what is asked, where, until when, and under which number."""
 
-    __slots__ = ("address", "answer", "deadline", "link", "message", "number")
+    __slots__ = ("address", "answer", "deadline", "link", "message", "number", "sent")
 
     def __init__(
         self, link: Link, address: str, message: Any, deadline: float | None, answer: RemoteAsk
@@ -76,6 +78,8 @@ class RemoteQuestion:
         self.deadline = deadline
         self.answer = answer
         self.number = 0
+        self.sent = 0
+        """Bytes that had been queued on the link up to the end of it."""
 
 
 def succeed(ask: RemoteAsk, value: object) -> None:
@@ -92,19 +96,33 @@ def fail(ask: RemoteAsk, error: CastyError) -> None:
 class RemoteAsker:
     """Whoever waits at the other end of a link for the answer to one ask (spec MSG-3)."""
 
-    __slots__ = ("_answer", "_answered", "_deadline", "_link", "_loop", "number", "progress")
+    __slots__ = (
+        "_answer",
+        "_answered",
+        "_deadline",
+        "_loop",
+        "actor",
+        "link",
+        "message_type",
+        "number",
+        "progress",
+    )
 
     def __init__(
         self,
         link: Link,
         number: int,
+        actor: str,
+        message_type: type,
         deadline: float | None,
         loop: asyncio.AbstractEventLoop,
-        answer: Callable[[Link, int, object, CastyError | None], None],
+        answer: Callable[[RemoteAsker, object, CastyError | None], None],
     ) -> None:
+        self.link = link
         self.number = number
+        self.actor = actor
+        self.message_type = message_type
         self.progress: Progress = "still queued"
-        self._link = link
         self._deadline = deadline
         self._loop = loop
         self._answer = answer
@@ -113,17 +131,17 @@ class RemoteAsker:
     def done(self) -> bool:
         return (
             self._answered
-            or self._link.is_over
+            or self.link.is_over
             or (self._deadline is not None and self._loop.time() >= self._deadline)
         )
 
     def reply(self, value: object) -> None:
         self._answered = True
-        self._answer(self._link, self.number, value, None)
+        self._answer(self, value, None)
 
     def fail(self, error: CastyError) -> None:
         self._answered = True
-        self._answer(self._link, self.number, None, error)
+        self._answer(self, None, error)
 
 
 # ------------------------------------------------------------------- errors as codes, and back (ask_errors)
@@ -150,7 +168,7 @@ def code_of(error: CastyError) -> tuple[str, str, str]:
 
 def error_of(response: AskResponse, node_id: NodeId) -> CastyError:
     """What the asker is to be raised for a response with a code."""
-    text = f"{response.text or response.code} (node {node_id})"
+    text = response.text or str(response.code)
     match response.code:
         case "ACTOR_NOT_FOUND":
             return ActorNotFoundError(text)
@@ -166,3 +184,19 @@ def error_of(response: AskResponse, node_id: NodeId) -> CastyError:
             return MessageTooLargeError(text)
         case code:
             return ActorFailedError(response.error_type or str(code), response.text or "", node_id)
+
+
+def named(error: CastyError, node_id: NodeId, address: str, message_type: str) -> CastyError:
+    """The same error; its text also says which actor was asked, and what, as far as it does not yet."""
+    if isinstance(error, ActorFailedError):
+        return ActorFailedError(error.error_type, error.message, error.node_id, address, message_type)
+    if isinstance(error, ProtocolError):
+        return error
+    text = str(error)
+    if f"actor {address}" not in text:
+        place = f"actor {address} on node {node_id}, "
+    elif not re.search(rf"\bnode {re.escape(node_id)}(?![A-Za-z0-9_:-])", text):
+        place = f"node {node_id}, "
+    else:
+        place = ""
+    return type(error)(f"{text} ({place}message {message_type})")

@@ -38,6 +38,7 @@ from casty.cluster.switchboard import Switchboard
 from casty.cluster.turn import Turn, millis
 from casty.cluster.writer import Writer
 from casty.errors import CommitUncertainError, SerializationError, SystemStoppedError
+from casty.hooks import is_cancelled
 from casty.message_types import message_hint
 from casty.paths import absolute
 from casty.raft.node import Raft
@@ -254,7 +255,7 @@ class DistributedActorSystem(Exchange):
         if self.tls is not None:
             self.certificates = Certificates(self.tls, self._note_certificates)
         elif not is_loopback(self.listen.host):
-            logger.warning("listening on %s without TLS: whoever reaches it can join", self.listen.host)
+            logger.warning("listening on %s without TLS: all who reach it can join", self.listen.host)
         self.listener = Listener(
             lambda: Link(self),
             self._has_room_for_strangers,
@@ -309,7 +310,9 @@ class DistributedActorSystem(Exchange):
     async def _run_machine(self) -> None:
         try:
             await self.machine.run()
-        except Exception as error:  # commands would no longer be applied, and nobody would know
+        except BaseException as error:  # commands would no longer be applied, and nobody would know
+            if is_cancelled(error) or isinstance(error, GeneratorExit):
+                raise
             self.failure.crash("the state machine's task", error)
 
     def _on_failure(self, error: StorageError) -> None:
@@ -360,7 +363,7 @@ class DistributedActorSystem(Exchange):
             await asyncio.wait(self.tasks)
         store, self.store = self.store, None
         if store is not None and not await leave_store(store, self.writer):
-            text = "the disk of node %s has hung for %g s; what it was to write is promised to nobody"
+            text = "the disk of node %s has hung for %g s; what it was to write was not acknowledged"
             logger.error(text, self.node_id, LEAVE_SECONDS)
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)

@@ -168,11 +168,12 @@ class _Show:
         there = [await self._are_there(keys[i : i + 200]) for i in range(0, len(keys), 200)]
         lost = [key for key, is_there in zip(keys, itertools.chain(*there), strict=True) if not is_there]
         if lost:
-            raise DemoFailedError(f"{len(lost)} acknowledged commands were lost: {lost[:5]} …")
+            raise DemoFailedError(f"{len(lost)} acknowledged commands were lost, such as {', '.join(lost[:5])}")
         await self._until(self._is_settled, "all nodes to apply everything")
         digests = {who: (await self._ask(who, {"op": "digest"}))["sha256"] for who in NODES}
         if len(set(digests.values())) != 1:
-            raise DemoFailedError(f"the states differ: {digests}")
+            found = ", ".join(f"{who} has {digest}" for who, digest in digests.items())
+            raise DemoFailedError(f"the states differ: {found}")
         index = self._statuses[NODES[0]]["last_applied"]
         return (
             f"\n{len(self._load.acknowledged)} commands were acknowledged, and every one is there.\n"

@@ -58,7 +58,8 @@ def decode_configuration(data: bytes) -> Configuration:
             msg = f"entry 1 must hold a map of cluster_id and members, not {value!r:.80}"
             raise ValueError(msg)
     if not is_member_list(members):
-        msg = f"entry 1's members must be sorted, distinct and 1 to {MEMBERS_MAX}, not {members!r:.200}"
+        found = ", ".join(map(str, members)) or "none"
+        msg = f"entry 1's members must be sorted, distinct and 1 to {MEMBERS_MAX}, not {found:.200}"
         raise ValueError(msg)
     return Configuration(ClusterId(cluster_id), members)
 

@@ -133,14 +133,14 @@ def _segment_names(directory: Directory) -> dict[int, str]:
     if not names:
         return names
     if len(names) < len(found):
-        both = [name for _, name in found]
+        both = ", ".join(name for _, name in found)
         raise UnusableStoreError(f"{directory.path}: two segments of one number; found {both}")
     oldest, newest = min(names), max(names)
     missing = [number for number in range(oldest, newest) if number not in names]
     if names[newest] == closed_name(newest):
         missing.append(newest + 1)
     if missing:
-        there = [*names.values()]
+        there = ", ".join(names.values())
         raise UnusableStoreError(f"{directory.path}: segment {missing[0]} is missing; found {there}")
     return names
 

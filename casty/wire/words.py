@@ -19,8 +19,9 @@ def clipped(text: str) -> str:
 def text_of(thing: object, form: Callable[[object], str] = str) -> str:
     """What somebody else's exception or object says of itself; it may fail even in that."""
     try:
-        return form(thing)
-    except Exception as error:
+        # An exact str: what a subclass of it does when it is cut or sent is not known.
+        return str.__str__(form(thing))
+    except BaseException as error:
         return f"{type(thing).__name__}, whose text cannot be made ({type(error).__name__})"
 
 

@@ -77,7 +77,7 @@ async def test_a_sender_waits_for_a_node_that_does_not_read_until_that_is_gone()
         sending = [asyncio.create_task(ref.send(bytes(1 << 20))) for _ in range(40)]
         await until(lambda: link.is_busy)
         assert link.backlog < 3 << 20
-        with pytest.raises(AskTimeoutError, match=r"reads too slowly; x was not asked within 0\.05 s"):
+        with pytest.raises(AskTimeoutError, match=r"reads too slowly; actor x was not asked within 0\.05 s"):
             await ref.ask(1, timeout=0.05)
         asking = asyncio.create_task(ref.ask(1))
         await asyncio.sleep(0)
@@ -85,7 +85,7 @@ async def test_a_sender_waits_for_a_node_that_does_not_read_until_that_is_gone()
         await listener.deafen()
         peer.close()
         await within(asyncio.gather(*sending))
-        with pytest.raises(NodeUnreachableError, match="ended before this left; x was not asked"):
+        with pytest.raises(NodeUnreachableError, match="ended before this left; actor x was not asked"):
             await within(asking)
         assert 25 <= len(letters) < 40  # the others are in the kernel's buffers
         assert all("ended before this left" in letter.reason for letter in letters)
@@ -112,7 +112,7 @@ async def test_a_node_that_talks_and_never_reads_is_not_waited_for_for_ever(
         assert letters[0].reason == "node peer reads too slowly: it has read nothing for 0.3 s"
         await within(ref.send("at once"))
         assert len(letters) == 3
-        with pytest.raises(NodeUnreachableError, match=r"has read nothing for 0\.3 s; x was not asked"):
+        with pytest.raises(NodeUnreachableError, match=r"has read nothing for 0\.3 s; actor x was not asked"):
             await within(ref.ask(1))
         peer.read_again()
         link = dialled(a, "peer")

@@ -30,7 +30,7 @@ def test_each_ask_ends_at_its_own_deadline() -> None:
                 ended: list[float] = []
 
                 async def ask(timeout: float) -> None:
-                    text = f"^mute on node a gave no answer to int in {timeout:g} s$"
+                    text = f"^actor mute on node a gave no answer to int in {timeout:g} s: "
                     with pytest.raises(AskTimeoutError, match=text):
                         await mute.ask(1, timeout=timeout)
                     ended.append(timeout)

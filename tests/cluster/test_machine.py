@@ -14,7 +14,8 @@ from casty.raft.events import Committed
 from casty.raft.types import Entry, EntryKind, Index, Term
 from tests.cluster.harness import until, within
 from tests.cluster.machines import bench
-from tests.support import UnspeakableError
+from tests.raising import OutcomeError
+from tests.support import UnspeakableError, run
 
 
 async def test_callbacks_may_be_plain_or_async_and_see_commands_only() -> None:
@@ -47,6 +48,90 @@ async def test_without_a_callback_committed_is_done_and_nothing_is_lost() -> Non
         b.machine.set_apply_callback(seen.append)
         assert await within(b.commit(3, "c")[0])
         assert seen == ["a", "b", "c"]
+
+
+ERRORS = [
+    ValueError("no"),
+    asyncio.CancelledError(),
+    UnspeakableError(),
+    GeneratorExit(),
+    OutcomeError(),
+    StopIteration(1),
+    BaseExceptionGroup("several", [KeyboardInterrupt()]),
+]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", ERRORS, ids=type)
+async def test_whatever_a_callback_raises_the_machine_goes_on_or_says_why_not(
+    error: BaseException, is_async: bool
+) -> None:
+    """Rule 57: of apply its appender learns, of create its caller; a restore that raises ends Raft."""
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    def fail(*args: Any) -> Any:
+        if is_async:
+            return later()
+        raise error
+
+    async with bench() as b:
+        b.machine.set_apply_callback(lambda command: fail() if command == "bad" else None)
+        b.machine.set_snapshot_callbacks(fail, fail)
+        bad, good = b.commit(1, "bad", "good")
+        with pytest.raises(ApplyError, match="entry 1 is committed"):
+            await within(bad)
+        assert await within(good)
+        with pytest.raises(Exception) as failed:  # noqa: PT011 (it may be the callback's own)
+            await within(b.machine.create_snapshot())
+        assert failed.value is error or isinstance(failed.value, RuntimeError)
+        assert await within(b.commit(3, "good")[0])
+        assert b.fatal == []
+        b.restored(9, b"state")
+        await until(lambda: b.fatal)
+        assert "the snapshot that ends at 9 cannot be restored" in str(b.fatal[0])
+
+
+@pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["apply", "create", "restore", "decode"])
+def test_what_ends_the_program_in_a_callback_leaves_no_appender_waiting(
+    fatal: type[BaseException], where: str
+) -> None:
+    """It goes out of the loop. What it broke off in the midst of a change is applied no further."""
+    waiting: list[asyncio.Future[bool]] = []
+
+    async def main() -> None:
+        async with bench() as b:
+            benches.append(b)
+
+            def fail(*args: Any) -> Any:
+                raise fatal
+
+            b.machine.set_apply_callback(fail if where == "apply" else lambda command: None)
+            b.machine.set_snapshot_callbacks(fail, fail)
+            if where == "create":
+                assert await within(b.commit(1, "a")[0])
+                waiting.append(b.machine.create_snapshot())
+            elif where == "restore":
+                b.restored(9, b"state")
+            else:
+                b.machine._decode = fail if where == "decode" else pickle.loads
+                waiting.extend(b.commit(1, "a"))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ends.append([future.exception() for future in waiting if future.done()])
+
+    ends: list[list[BaseException | None]] = []
+    benches: list[Any] = []
+    with pytest.raises(fatal):
+        run(main())
+    (ended,) = ends
+    assert all(isinstance(error, (ApplyError, RuntimeError)) for error in ended)
+    assert len(ended) == (where in ("apply", "create"))
+    assert len(benches[0].fatal) == (where != "create")
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), asyncio.CancelledError(), UnspeakableError()], ids=type)
