@@ -82,11 +82,15 @@ class Disk:
 
     def read_uncached(self, path: Path, piece_bytes: int) -> Iterator[bytes]:
         """The file in pieces. What the kernel has of it in memory is dropped first, where it can be told to."""
-        with path.open("rb", buffering=0) as file:
+        with descriptors.opening:
+            fd = descriptors.claim(os.open(path, os.O_RDONLY))
+        try:
             if hasattr(os, "posix_fadvise"):  # not on macOS, whose cache then answers
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            while piece := file.read(piece_bytes):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            while piece := os.read(fd, piece_bytes):
                 yield piece
+        finally:
+            self.close(fd)
 
     def create(self, path: Path) -> int:
         """Opens a new, empty file for writing, in place of any that has the name; for its owner only."""
