@@ -43,7 +43,7 @@ async def ends(peer: Peer) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_forked_child_keeps_nothing_of_a_killed_node(way: str, tmp_path: Path) -> None:
-    """ACTOR-39, STORE-16, PERSIST-5: directory and port are free, and peers see that it ended; before
+    """[ACTOR-39], STORE-16, PERSIST-5: directory and port are free, and peers see that it ended; before
     that, the node goes on as if it had not forked."""
     place = str(tmp_path / "n1")
     async with node(tmp_path, way, "0", place, module="tests.processes.forker") as killed:
@@ -114,7 +114,7 @@ print("done")
 
 
 def test_a_child_gives_up_files_and_not_numbers() -> None:
-    """ACTOR-39: a number that was closed, and given out again for another file, is not the node's any more."""
+    """[ACTOR-39] A number that was closed, and given out again for another file, is not the node's any more."""
     said = subprocess.run([sys.executable, "-c", REUSED], capture_output=True, text=True, check=False)
     assert (said.stdout, said.stderr) == ("done\n", "")
 

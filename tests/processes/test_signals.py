@@ -106,7 +106,7 @@ with signals.heard(lambda: print("told", flush=True)):
 
 
 def test_a_forked_child_ends_by_a_signal_as_every_process_does() -> None:
-    """ACTOR-34: the node is told of its own signals only, and a pool can end its workers."""
+    """[ACTOR-39] The node is told of its own signals only, and a pool can end its workers."""
     said = subprocess.run([sys.executable, "-c", FORKS, "SIGTERM"], capture_output=True, text=True, check=False)
     assert (said.stdout, said.stderr, said.returncode) == ("-15\ntold\n", "", 0)
     said = subprocess.run([sys.executable, "-c", FORKS, "SIGINT"], capture_output=True, text=True, check=False)
