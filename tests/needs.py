@@ -91,6 +91,15 @@ def _ipv6() -> str:
     return ""
 
 
+def _loopback() -> str:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.2", 0))
+    except OSError as error:
+        return f"this machine has no second loopback address, 127.0.0.2: {error.strerror or error}"
+    return ""
+
+
 def _proc() -> str:
     return "" if os.path.isdir("/proc/self") else "there is no /proc here, through which processes are found"
 
@@ -119,6 +128,7 @@ NEEDS: Final[dict[str, Need]] = {
     "prlimit": Need(partial(_tool, "prlimit"), _apt("util-linux"), ("util-linux",)),
     "quickack": Need(partial(_tool, "quickack"), "run the tests on Linux"),
     "proc": Need(_proc, "run the tests on Linux"),
+    "loopback": Need(_loopback, "macOS: sudo ifconfig lo0 alias 127.0.0.2 up"),
     "ipv6": Need(_ipv6, "allow IPv6 on the loopback interface (Linux: sysctl net.ipv6.conf.lo.disable_ipv6=0)"),
     "node.js": Need(_node_js, f"install Node.js {NODE_JS_MIN} or newer, or {_OWN_ENVIRONMENT}"),
     "mypy": Need(partial(_package, "mypy"), _OWN_ENVIRONMENT),

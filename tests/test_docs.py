@@ -318,7 +318,7 @@ async def guide_skip() -> None:
 async def guide_tls() -> None:
     names = namespace(blocks(GUIDE)["tls"][0])
     system = names["secured"]("127.0.0.1", [])
-    assert system.tls.cert == "node.pem"
+    assert system.tls.cert.name == "node.pem"
 
 
 README_TESTS = {"run", "check", "cluster", "log"}

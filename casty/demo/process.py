@@ -40,7 +40,7 @@ class NodeProcess:
         """Starts the node and waits for its READY line. Raises RuntimeError with the end of its log."""
         command = [sys.executable, "-m", "casty.demo.member", "--node-id", self.node_id]
         command += ["--data-dir", str(self._data), "--size", str(self._size), "--seeds", ",".join(seeds)]
-        command += ["--heartbeat-ms", "100", "--election-ms", "400"]
+        command += ["--heartbeat-ms", "100", "--election-ms", "400", "--kept-entries", "0"]
         environment = os.environ | {"CF_EXIT_ON_EOF": "1"}
         if self._hosts_room:
             environment["CASTY_DEMO_ROOM"] = "1"

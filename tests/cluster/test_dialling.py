@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2, which only Linux has at once")
+on_linux = pytest.mark.needs("loopback")
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, name: str, *hosts: str) -> None:

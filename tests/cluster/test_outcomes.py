@@ -131,7 +131,7 @@ async def test_after_the_end_actors_are_gone() -> None:
         here = await system.spawn(Echo, name="here")
     with pytest.raises(SystemStoppedError):
         await system.spawn(Echo)
-    with pytest.raises(SystemStoppedError, match="nobody was asked"):
+    with pytest.raises(SystemStoppedError, match="no node was asked"):
         await system.lookup("here")
     with pytest.raises(ActorStoppedError):
         await here.ask("x")

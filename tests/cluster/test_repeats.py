@@ -143,7 +143,7 @@ async def test_mistakes_are_told_once_though_the_peer_connects_anew(caplog: pyte
         ["node peer: ", "BAD_PAYLOAD"],
         ["frame type 200"],
         ["node peer says: yours"],
-        ["a reply to node peer cannot be sent"],
+        ["actor odd", "of node peer", "that cannot be sent"],
         ["ended after 2 of at least 7 bytes"],
         ["closing the connection with 127.0.0.1: ", "HELLO_EXPECTED"],
     ):

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from casty import DistributedActorSystem, StorageError
+from casty import CommitUncertainError, DistributedActorSystem, StorageError
 
 
 async def append(system: DistributedActorSystem) -> None:
-    """Prints the error of the command that could not be written, and of one that comes later."""
+    """Prints the error of the command that could not be written, and those of calls that come later."""
     await system.wait_ready()
     print("READY", flush=True)
     while True:
         try:
             await system.append_command(bytes(20_000))
-        except StorageError as error:
+        except CommitUncertainError as error:
             print("APPEND", error, flush=True)
             break
     for call in (system.append_command("later"), system.wait_ready(), system.create_snapshot()):

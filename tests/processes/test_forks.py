@@ -143,7 +143,7 @@ print(os.waitpid(child, 0)[1])
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.needs("proc")
 def test_no_fork_comes_between_opening_and_claiming(tmp_path: Path) -> None:
     """STORE-16: what another thread opens at the moment of the fork is not in the child either."""
     command = [sys.executable, "-W", "ignore", "-c", DURING, str(tmp_path)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from array import array
 from collections import deque
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
+from io import BytesIO
 from random import Random
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple, override
@@ -220,8 +222,10 @@ def _freezing(kind: type) -> Callable[[Any], object]:
         return lambda value: frozenset(_frozen_items(value))
     if issubclass(kind, dict):
         return lambda value: frozenset(_frozen_items(value.items()))
-    if kind is bytearray:
+    if kind in (bytearray, array):
         return bytes
+    if kind is BytesIO:
+        return lambda value: value.getvalue()
     if issubclass(kind, Random):
         return lambda _: None
     if not is_dataclass(kind):

@@ -31,7 +31,7 @@ def test_a_missing_segment_is_noticed(tmp_path: Path, name: str) -> None:
     assert names == ["0000000001.log", "0000000002.log", "0000000003.open"]
     (path / name).unlink()
     names.remove(name)
-    assert refusal(path) == f"segment {int(name[:10])} is missing; found {names}"
+    assert refusal(path) == f"segment {int(name[:10])} is missing; found {', '.join(names)}"
 
 
 def test_a_missing_first_segment_is_noticed(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_copied_segment_is_noticed(tmp_path: Path) -> None:
     content = (path / "0000000003.open").read_bytes()
     (path / "0000000003.log").write_bytes(content)
     both = ["0000000001.log", "0000000002.log", "0000000003.log", "0000000003.open"]
-    assert refusal(path) == f"two segments of one number; found {both}"
+    assert refusal(path) == f"two segments of one number; found {', '.join(both)}"
     (path / "0000000003.log").unlink()
     (path / "0000000004.open").write_bytes(content)
     text = "0000000004.open: corrupt at offset 0: number is 3; expected 4 after the segments before"
