@@ -38,6 +38,16 @@ class ServerId(NamedTuple):
         return f"{self.node_id}/{self.store_id.hex()[:8]}"
 
 
+class PeerRevision(NamedTuple):
+    """What another server said last of its data directory, so that an older copy of it is told apart."""
+
+    server: ServerId
+    revision: int
+    """The highest it has announced (spec HELLO-10)."""
+    boot_id: bytes
+    """Of the process that announced it."""
+
+
 type Members = tuple[ServerId, ...]
 """The servers that vote, sorted by node id, all ids distinct. A cluster's list never changes."""
 
@@ -100,6 +110,8 @@ class Write:
     first_index: Index | None = None
     """The log from here on becomes `entries`, whatever stood there. None leaves the log as it is."""
     entries: tuple[Entry, ...] = ()
+    peers: tuple[PeerRevision, ...] | None = None
+    """All that is remembered of other servers' directories from here on; None leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +123,4 @@ class Recovered:
     snapshot: Snapshot | None = None
     entries: tuple[Entry, ...] = ()
     """The log after the snapshot, from index ``snapshot.last_included_index + 1`` (or 1) on."""
+    peers: tuple[PeerRevision, ...] = ()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from casty.raft.types import Configuration, Entry, EntryKind, HardState, ServerId, StoreId
+from casty.raft.types import Configuration, Entry, EntryKind, HardState, PeerRevision, ServerId, StoreId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casty.raft.types import ClusterId, Index, NodeId, Term
 
-FORMAT = 1
+FORMAT = 2
 """Rises when a file written by a newer version could be misread by an older one."""
 
 
@@ -38,6 +38,7 @@ class Change(NamedTuple):
     snapshot: SnapshotRef | None
     first_index: Index | None
     entries: Sequence[Entry]
+    peers: Sequence[PeerRevision] | None
 
 
 class SegmentHeader(NamedTuple):
@@ -52,6 +53,9 @@ class SegmentHeader(NamedTuple):
     hard_state: HardState
     snapshot: SnapshotRef | None
     last_index: Index
+    revision: int
+    """How many records of changes the segments before it have held since the store was made."""
+    peers: Sequence[PeerRevision]
 
 
 class SnapshotHeader(NamedTuple):
@@ -75,8 +79,9 @@ def unpack_changes(payload: memoryview) -> list[Change]:
                 None if snapshot is None else _snapshot_ref(snapshot),
                 first_index,
                 [Entry(term, _KINDS[kind], data) for term, kind, data in entries],
+                None if peers is None else _peers(peers),
             )
-            for hard_state, snapshot, first_index, entries in _unpack(payload)
+            for hard_state, snapshot, first_index, entries, peers in _unpack(payload)
         ]
     except (TypeError, LookupError) as error:
         raise ValueError(f"not the changes of a write: {error}") from error
@@ -87,12 +92,14 @@ def unpack_segment_header(payload: memoryview) -> SegmentHeader:
     try:
         version, *fields = _unpack(payload)
         _check_format(version)
-        node_id, store_id, number, previous_checksum, hard_state, snapshot, last_index = fields
+        node_id, store_id, number, previous_checksum, hard_state, snapshot, last_index, revision, peers = fields
         state = _hard_state(hard_state)
         ref = None if snapshot is None else _snapshot_ref(snapshot)
+        known = _peers(peers)
     except TypeError as error:
         raise ValueError(f"not the header of a segment: {error}") from error
-    return SegmentHeader(version, node_id, StoreId(store_id), number, previous_checksum, state, ref, last_index)
+    owner = node_id, StoreId(store_id)
+    return SegmentHeader(version, *owner, number, previous_checksum, state, ref, last_index, revision, known)
 
 
 def unpack_snapshot_header(payload: memoryview) -> SnapshotHeader:
@@ -132,6 +139,10 @@ def _hard_state(fields: tuple[Any, Any, Any]) -> HardState:
         None if voted_for is None else ServerId(*voted_for),
         None if lock is None else tuple(ServerId(*server) for server in lock),
     )
+
+
+def _peers(rows: tuple[tuple[tuple[NodeId, StoreId], int, bytes], ...]) -> tuple[PeerRevision, ...]:
+    return tuple(PeerRevision(ServerId(*server), revision, boot_id) for server, revision, boot_id in rows)
 
 
 def _snapshot_ref(fields: tuple[Any, Any, tuple[ClusterId, Any], Any, Any]) -> SnapshotRef:

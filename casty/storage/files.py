@@ -89,6 +89,11 @@ class FileStore:
         self._saved: tuple[Snapshot, SnapshotRef] | None = None
         """What `save_snapshot` saved last, until a write refers to it. Guarded by `_saving`."""
 
+    @property
+    def revision(self) -> int:
+        """See `Store.revision`."""
+        return self._outline.revision
+
     def load(self) -> Recovered:
         """See `Store.load`."""
         self._require_running()
@@ -142,8 +147,12 @@ class FileStore:
 
     def _load(self) -> Recovered:
         found = recovery.read_log(self._directory, self.node_id)
-        if found is None:
-            return self._create()
+        recovered = self._create() if found is None else self._recover(found)
+        assert self._log is not None, "both open the log"
+        self._perform(self._log, *self._planned(()))  # a record of this start, so that the revision is a new one
+        return recovered
+
+    def _recover(self, found: recovery.Found) -> Recovered:
         outline = found.ledger.outline
         ref = outline.snapshot
         snapshot = None if ref is None else snapshots.load(self._directory, ref)
@@ -154,8 +163,9 @@ class FileStore:
         self._log.purge(outline)
         store_id = found.owner.store_id
         span = f"term {outline.hard_state.term}, log {outline.first_index} to {outline.last_index}"
+        span += f", revision {outline.revision}"
         logger.info("%s: recovered store %s: %s", self._directory.path, store_id.hex(), span)
-        return Recovered(store_id, outline.hard_state, snapshot, tuple(found.ledger.entries))
+        return Recovered(store_id, outline.hard_state, snapshot, tuple(found.ledger.entries), outline.peers)
 
     def _create(self) -> Recovered:
         """Makes the first segment, and with it the store: before it there is nothing, after it everything."""
@@ -173,9 +183,10 @@ class FileStore:
         changes: list[Change] = []
         for write in writes:
             ref = None if write.snapshot is None else self._reference(write.snapshot)
-            change = Change(write.hard_state, ref, write.first_index, write.entries)
+            change = Change(write.hard_state, ref, write.first_index, write.entries, write.peers)
             after.apply(*change)
             changes.append(change)
+        after.revision += 1
         return changes, after
 
     def _perform(self, log: SegmentedLog, changes: list[Change], after: Outline[SnapshotRef]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from casty.raft.types import HardState, Index
@@ -10,7 +10,7 @@ from casty.raft.types import HardState, Index
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casty.raft.types import Entry
+    from casty.raft.types import Entry, PeerRevision
 
 
 class Covering(Protocol):
@@ -28,6 +28,9 @@ class Outline[S: Covering]:
     snapshot: S | None = None
     last_index: Index = Index(0)
     """Where the log ends. Invariant: not below the snapshot's last included index."""
+    peers: tuple[PeerRevision, ...] = ()
+    revision: int = 0
+    """How many records of changes there have been. It rises with each, at each start too, and never falls."""
 
     @property
     def first_index(self) -> Index:
@@ -40,6 +43,7 @@ class Outline[S: Covering]:
         snapshot: S | None,
         first_index: Index | None,
         entries: Sequence[Entry],
+        peers: Sequence[PeerRevision] | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         self._check(snapshot, first_index, entries)
@@ -50,9 +54,11 @@ class Outline[S: Covering]:
             self.last_index = max(self.last_index, snapshot.last_included_index)
         if first_index is not None:
             self.last_index = Index(first_index + len(entries) - 1)
+        if peers is not None:
+            self.peers = tuple(peers)
 
     def copy(self) -> Outline[S]:
-        return Outline(self.hard_state, self.snapshot, self.last_index)
+        return replace(self)
 
     def _check(self, snapshot: S | None, first_index: Index | None, entries: Sequence[Entry]) -> None:
         first, last = self.first_index, self.last_index
@@ -89,10 +95,11 @@ class Ledger[S: Covering]:
         snapshot: S | None,
         first_index: Index | None,
         entries: Sequence[Entry],
+        peers: Sequence[PeerRevision] | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         seen_from = self.seen_from
-        self.outline.apply(hard_state, snapshot, first_index, entries)
+        self.outline.apply(hard_state, snapshot, first_index, entries, peers)
         if snapshot is not None:
             covered = max(snapshot.last_included_index + 1 - seen_from, 0)
             del self.entries[:covered]

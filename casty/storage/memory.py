@@ -34,7 +34,15 @@ class MemoryStore:
         self._stopped = None
         self._apply(len(self._staged))
         outline = self._outline = self._ledger.outline.copy()
-        return Recovered(self._store_id, outline.hard_state, outline.snapshot, tuple(self._ledger.entries))
+        outline.revision += 1
+        self._ledger.outline.revision += 1
+        entries = tuple(self._ledger.entries)
+        return Recovered(self._store_id, outline.hard_state, outline.snapshot, entries, outline.peers)
+
+    @property
+    def revision(self) -> int:
+        """See `Store.revision`."""
+        return self._ledger.outline.revision
 
     def write(self, writes: Sequence[Write]) -> None:
         """See `Store.write`."""
@@ -46,7 +54,7 @@ class MemoryStore:
         self._require_running()
         outline = self._outline.copy()
         for write in writes:
-            outline.apply(write.hard_state, write.snapshot, write.first_index, write.entries)
+            outline.apply(write.hard_state, write.snapshot, write.first_index, write.entries, write.peers)
         self._outline = outline
         self._staged += writes
 
@@ -89,7 +97,10 @@ class MemoryStore:
 
     def _apply(self, count: int) -> None:
         for write in self._staged[:count]:
-            self._ledger.apply(write.hard_state, write.snapshot, write.first_index, write.entries)
+            self._ledger.apply(
+                write.hard_state, write.snapshot, write.first_index, write.entries, write.peers
+            )
+            self._ledger.outline.revision += 1
         del self._staged[:count]
 
     def _require_running(self) -> None:

@@ -153,7 +153,8 @@ def segment_header(
 ) -> SegmentHeader:
     """How the segment begins that follows on what `outline` says."""
     state, snapshot, last_index = outline.hard_state, outline.snapshot, outline.last_index
-    return SegmentHeader(FORMAT, *owner, number, previous_checksum, state, snapshot, last_index)
+    sums = state, snapshot, last_index, outline.revision, outline.peers
+    return SegmentHeader(FORMAT, *owner, number, previous_checksum, *sums)
 
 
 def open_name(number: int) -> str:

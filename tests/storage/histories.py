@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from casty.raft.types import (
@@ -13,6 +13,7 @@ from casty.raft.types import (
     HardState,
     Index,
     NodeId,
+    PeerRevision,
     Recovered,
     ServerId,
     Snapshot,
@@ -60,6 +61,7 @@ class Account:
     hard_state: HardState = field(default_factory=HardState)
     snapshot: Snapshot | None = None
     log: dict[int, Entry] = field(default_factory=dict[int, Entry])
+    peers: tuple[PeerRevision, ...] = ()
 
     @property
     def first_index(self) -> int:
@@ -70,6 +72,8 @@ class Account:
         return max(self.log, default=self.first_index - 1)
 
     def add(self, write: Write) -> None:
+        if write.peers is not None:
+            self.peers = write.peers
         if write.hard_state is not None:
             self.hard_state = write.hard_state
         if write.snapshot is not None:
@@ -82,7 +86,7 @@ class Account:
 
     def recovered(self, store_id: StoreId) -> Recovered:
         entries = tuple(self.log[index] for index in range(self.first_index, self.last_index + 1))
-        return Recovered(store_id, self.hard_state, self.snapshot, entries)
+        return Recovered(store_id, self.hard_state, self.snapshot, entries, self.peers)
 
 
 def account(*writes: Write) -> Account:
@@ -94,6 +98,10 @@ def account(*writes: Write) -> Account:
 
 def next_write(random: Random, so_far: Account) -> Write:
     """Some write that fits after `so_far`: each kind of change, alone and together."""
+    return replace(_next_change(random, so_far), peers=_peers(random) if random.random() < 0.2 else None)
+
+
+def _next_change(random: Random, so_far: Account) -> Write:
     state = _hard_state(random) if random.random() < 0.3 else None
     taken = _snapshot(random, so_far) if random.random() < 0.15 else None
     first = taken.last_included_index + 1 if taken is not None else so_far.first_index
@@ -112,6 +120,11 @@ def next_write(random: Random, so_far: Account) -> Write:
 def _hard_state(random: Random) -> HardState:
     voted_for = random.choice((None, *SERVERS))
     return HardState(Term(random.randrange(2**40)), voted_for, random.choice((None, SERVERS)))
+
+
+def _peers(random: Random) -> tuple[PeerRevision, ...]:
+    chosen = random.sample(SERVERS, random.randint(0, len(SERVERS)))
+    return tuple(PeerRevision(server, random.randrange(2**63), random.randbytes(16)) for server in chosen)
 
 
 def _snapshot(random: Random, so_far: Account) -> Snapshot:

@@ -130,7 +130,8 @@ def test_a_torn_record_is_cut_off_and_said_so(
     kept = len(content) - cut - last
     text = warning.getMessage()
     assert text.startswith(f"{segment}: cut off {kept} bytes at offset {last}, torn: ")
-    assert segment.stat().st_size == last
+    written = scan(segment.read_bytes()).records[-1]
+    assert (written.offset, written.payload) == (last, pack([]))  # the record of the start that cut it off
     caplog.clear()
     assert recovered_from(path).entries == commands(3)
     assert not [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -177,7 +178,7 @@ def test_a_snapshot_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert text.startswith("corrupt: not the header of a snapshot: ")
 
 
-HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, Index(0))
+HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, Index(0), 0, ())
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,8 @@ HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, 
     [
         ([(RecordType.CHANGES, pack([]))], 0, "record of type CHANGES; expected SEGMENT"),
         ([(RecordType.SEGMENT, b"\x07")], 0, "not the header of a segment: "),
-        ([(RecordType.SEGMENT, b"\x93\x02\xc0\xc0")], 0, "format is 2; this version reads 1"),
-        ([(RecordType.SEGMENT, b"\x92\x01\xc0")], 0, "not enough values to unpack"),
+        ([(RecordType.SEGMENT, b"\x93\x01\xc0\xc0")], 0, "format is 1; this version reads 2"),
+        ([(RecordType.SEGMENT, b"\x92\x02\xc0")], 0, "not enough values to unpack"),
         ([(RecordType.SEGMENT, b"\x99")], 0, ""),
         ([(RecordType.SEGMENT, pack(HEADER))] * 2, 64, "record of type SEGMENT; expected CHANGES"),
         (
@@ -197,7 +198,7 @@ HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, 
         (
             [
                 (RecordType.SEGMENT, pack(HEADER)),
-                (RecordType.CHANGES, pack([Change(None, None, Index(7), [])])),
+                (RecordType.CHANGES, pack([Change(None, None, Index(7), [], None)])),
             ],
             64,
             "entries from 7; the log takes them from 1 to 1",
@@ -217,6 +218,6 @@ def test_whole_records_that_say_nonsense_are_refused(
 def test_an_unknown_format_is_named_before_anything_else(tmp_path: Path) -> None:
     """STORE-3: what follows in the file may be what this version does not know."""
     path = store_with(tmp_path / "store")
-    newer = Chain().append(RecordType.SEGMENT, b"\x93\x02\xc0\xc0")
-    (path / FIRST).write_bytes(newer + b"whatever version 2 writes")
-    assert refusal(path) == "0000000001.open: corrupt at offset 0: format is 2; this version reads 1"
+    newer = Chain().append(RecordType.SEGMENT, b"\x93\x03\xc0\xc0")
+    (path / FIRST).write_bytes(newer + b"whatever version 3 writes")
+    assert refusal(path) == "0000000001.open: corrupt at offset 0: format is 3; this version reads 2"
