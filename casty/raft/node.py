@@ -259,7 +259,8 @@ class Raft:
             messages += out.gated
         else:
             disk.hold(out.gated)
-        if not (write or messages or out.apply or out.refused or out.lost or out.passed or out.notices):
+        said = messages or out.apply or out.refused or out.lost or out.passed or out.notices or out.lost_data
+        if not (write or said):
             return None
         return Ready(
             write,
@@ -269,6 +270,7 @@ class Raft:
             tuple(out.lost),
             tuple(out.passed),
             tuple(out.notices),
+            tuple(out.lost_data),
         )
 
     def _hand_over(self) -> None:

@@ -137,8 +137,12 @@ SHAPES: Final[Mapping[str, tuple[Field, ...]]] = MappingProxyType(
             Field("address", "str"),
             Field("expected_size", "u63"),
             Field("member", "bool", optional=True),
+            Field("revision", "u63", optional=True),
         ),
-        "PEER_LIST.peers": (Field("peers", "list<peer>"),),
+        "PEER_LIST.peers": (
+            Field("peers", "list<peer>"),
+            Field("revision", "u63", optional=True),
+        ),
         "ASK_REQ": (
             Field("id", "u64"),
             Field("timeout_ms", "u63", optional=True),
@@ -265,6 +269,7 @@ ERROR_CLOSES: Final[Mapping[str, bool]] = MappingProxyType(
         "CLUSTER_MISMATCH": True,
         "SIZE_MISMATCH": True,
         "NODE_ID_IN_USE": True,
+        "STALE_DATA": True,
         "SELF_CONNECTION": True,
         "IDENTITY_CHANGED": True,
         "CERTIFICATE_MISMATCH": True,

@@ -57,6 +57,8 @@ class Hello:
     """Known once the node's log or snapshot holds it."""
     member: bool = True
     version: int = p.PROTOCOL_VERSION
+    revision: int | None = None
+    """How far the node's data directory has come (HELLO-10); None where it has none, or does not say."""
 
 
 class Peer(NamedTuple):
@@ -72,6 +74,8 @@ class Peers:
 
     node_id: NodeId
     peers: tuple[Peer, ...]
+    revision: int | None = None
+    """How far the node's data directory has come by now (PEER-11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +188,9 @@ class MessageCodec:
                 return self._frame(p.LOOKUP_RES, actor, pack(fields))
             case Ping(id, pong):
                 return self._frame(p.PING, "", pack({"id": id, "pong": pong}))
-            case Peers(node_id, peers):
+            case Peers(node_id, peers, revision):
                 rows = [[peer_id, str(address)] for peer_id, address in peers]
-                return self._frame(p.PEER_LIST, node_id, pack({"peers": rows}))
+                return self._frame(p.PEER_LIST, node_id, pack(_present(peers=rows, revision=revision)))
             case Hello():
                 return self._frame(p.PEER_LIST, message.node_id, _hello_payload(message))
             case ErrorFrame(code, rule, text):
@@ -237,7 +241,8 @@ class MessageCodec:
             case p.PING:
                 return Ping(*_PING.read(data))
             case p.PEER_LIST:
-                return Peers(NodeId(name), _peers(*_PEERS.read(data)))
+                rows, revision = _PEERS.read(data)
+                return Peers(NodeId(name), _peers(rows), revision)
             case p.ERROR:
                 return ErrorFrame(*_ERROR.read(data))
             case p.HEARTBEAT:
@@ -265,9 +270,8 @@ class MessageCodec:
             raise ProtocolError("HELLO_EXPECTED", "HELLO-1", f"{said} came before a hello")
         payload = unpacked("PEER_LIST.hello", data)
         _check_version(payload)
-        version, cluster, cluster_id, store_id, boot_id, lane, address, size, member = _HELLO.values_of(
-            payload, data
-        )
+        fields = _HELLO.values_of(payload, data)
+        version, cluster, cluster_id, store_id, boot_id, lane, address, size, member, revision = fields
         if not is_node_id(name):
             raise bad_payload("HELLO-5", f"the hello's frame name is {shown(name)}; expected {NODE_ID_FORM}")
         return Hello(
@@ -281,6 +285,7 @@ class MessageCodec:
             cluster_id,
             member is not False,
             version,
+            revision,
         )
 
     def _frame(self, kind: int, name: str, payload: bytes) -> bytes:
@@ -380,6 +385,7 @@ def _hello_payload(hello: Hello) -> bytes:
             address=hello.address,
             expected_size=hello.expected_size,
             member=None if hello.member else False,
+            revision=hello.revision,
         )
     )
 

@@ -32,7 +32,7 @@ from casty.raft.types import Index, Millis, Recovered
 from tests.raft.shorthand import N1
 
 if TYPE_CHECKING:
-    from casty.raft.events import Event, Notice, Outgoing, Passed, Ready
+    from casty.raft.events import Event, LostData, Notice, Outgoing, Passed, Ready
     from casty.raft.messages import Message
     from casty.raft.options import Options
     from casty.raft.types import ServerId, Snapshot, Write
@@ -56,6 +56,7 @@ class Server:
         self.lost: list[object] = []
         self.passed: list[Passed] = []
         self.notices: list[Notice] = []
+        self.lost_data: list[LostData] = []
         self._settle()
 
     # ------------------------------------------------------------------------------------------ events in
@@ -134,6 +135,7 @@ class Server:
         self.lost += ready.lost
         self.passed += ready.passed
         self.notices += ready.notices
+        self.lost_data += ready.lost_data
 
     # --------------------------------------------------------------------------------------- what to look at
 
