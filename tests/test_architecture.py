@@ -46,6 +46,7 @@ ROWS = (
         "cluster.turn",
         "cluster.writer",
         "cluster.remote",
+        "cluster.revisions",
         "cluster.link",
         "cluster.listener",
         "cluster.switchboard",

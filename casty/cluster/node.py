@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from casty.cluster.readiness import ReadyWaiter
     from casty.cluster.refusals import Refusals
     from casty.cluster.remote import RemoteAsk
+    from casty.cluster.revisions import Revisions
     from casty.cluster.switchboard import Switchboard
     from casty.cluster.tls import TLS
     from casty.cluster.turn import Turn
@@ -129,6 +130,7 @@ class ClusterNode(ActorSystem):
     links: Links
     switchboard: Switchboard
     refusals: Refusals
+    revisions: Revisions
     values: ValueCodec
     commands: ValueCodec
     """For what is appended to the log: types that any member admits."""
@@ -213,3 +215,9 @@ class ClusterNode(ActorSystem):
     def me(self) -> ServerId:
         """This node together with its store."""
         return ServerId(self.identity.node_id, self.identity.store_id)
+
+    @property
+    def revision(self) -> int | None:
+        """How far this node's data directory has come, durably; None where there is none (spec HELLO-10)."""
+        keeps_data = self.identity.member and self.directory is not None
+        return self.store.revision if keeps_data and self.store is not None else None

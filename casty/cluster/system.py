@@ -29,6 +29,7 @@ from casty.cluster.naming import checked_cluster_name, checked_node_id, default_
 from casty.cluster.node import Failure, Links
 from casty.cluster.peer import HELLO_SECONDS
 from casty.cluster.refusals import Refusals
+from casty.cluster.revisions import Revisions
 from casty.cluster.sizes import core_options
 from casty.cluster.skips import Skips
 from casty.cluster.storeroom import LEAVE_SECONDS, leave_store, open_store
@@ -139,6 +140,7 @@ class DistributedActorSystem(Exchange):
         )
         self.wire = MessageCodec(self.values, max_frame_size)
         self.links = Links()
+        self.revisions = Revisions()
         self.asks = Calls()
         self.searches = Calls()
         self.pings = Calls()
@@ -243,8 +245,16 @@ class DistributedActorSystem(Exchange):
         if self._member and self.directory is None:
             logger.warning("%s keeps its part of the cluster in memory only", node_id)
         self.known_as = node_id
+        self.revisions = Revisions(recovered.peers)
+        boots, keeps_data = recovered.boots, self._member and self.directory is not None
         self.identity = Identity(
-            node_id, recovered.store_id, os.urandom(16), self._cluster, self.options.expected_size, self._member
+            node_id,
+            recovered.store_id,
+            boots[0].boot_id,
+            self._cluster,
+            self.options.expected_size,
+            self._member,
+            boots if keeps_data else (),
         )
         if self._member:
             chance = dice(self._random_seed, node_id, "elections")
@@ -319,6 +329,7 @@ class DistributedActorSystem(Exchange):
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
+        self._remember_peers()
         store, self.store = self.store, None
         if store is not None and not await leave_store(store, self.writer):
             text = "the disk of node %s has hung for %g s; what it was to write is promised to nobody"

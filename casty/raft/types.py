@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
@@ -38,6 +38,14 @@ class ServerId(NamedTuple):
         return f"{self.node_id}/{self.store_id.hex()[:8]}"
 
 
+class Boot(NamedTuple):
+    """A start of a process on a data directory."""
+
+    boot_id: bytes
+    revision: int
+    """Of the directory, when that process had made its start durable (spec HELLO-10)."""
+
+
 class PeerRevision(NamedTuple):
     """What another server said last of its data directory, so that an older copy of it is told apart."""
 
@@ -46,6 +54,8 @@ class PeerRevision(NamedTuple):
     """The highest it has announced (spec HELLO-10)."""
     boot_id: bytes
     """Of the process that announced it."""
+    refused: tuple[bytes, ...] = ()
+    """The latest boots on older copies of it, and so of no directory that may come back."""
 
 
 type Members = tuple[ServerId, ...]
@@ -124,3 +134,6 @@ class Recovered:
     entries: tuple[Entry, ...] = ()
     """The log after the snapshot, from index ``snapshot.last_included_index + 1`` (or 1) on."""
     peers: tuple[PeerRevision, ...] = ()
+    boots: tuple[Boot, ...] = field(default=(), compare=False)
+    """The latest starts of a process on the store, newest first. The first is this one; the store drew its id.
+    It is no part of what is compared: the same may be found by another boot."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from casty.raft.types import Configuration, Entry, EntryKind, HardState, PeerRevision, ServerId, StoreId
+from casty.raft.types import Boot, Configuration, Entry, EntryKind, HardState, PeerRevision, ServerId, StoreId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,8 @@ class Change(NamedTuple):
     first_index: Index | None
     entries: Sequence[Entry]
     peers: Sequence[PeerRevision] | None
+    boot_id: bytes | None
+    """Of a process that starts with this record; the other fields say nothing then."""
 
 
 class SegmentHeader(NamedTuple):
@@ -56,6 +58,8 @@ class SegmentHeader(NamedTuple):
     revision: int
     """How many records of changes the segments before it have held since the store was made."""
     peers: Sequence[PeerRevision]
+    boots: Sequence[Boot]
+    """The latest, newest first."""
 
 
 class SnapshotHeader(NamedTuple):
@@ -80,8 +84,9 @@ def unpack_changes(payload: memoryview) -> list[Change]:
                 first_index,
                 [Entry(term, _KINDS[kind], data) for term, kind, data in entries],
                 None if peers is None else _peers(peers),
+                boot_id,
             )
-            for hard_state, snapshot, first_index, entries, peers in _unpack(payload)
+            for hard_state, snapshot, first_index, entries, peers, boot_id in _unpack(payload)
         ]
     except (TypeError, LookupError) as error:
         raise ValueError(f"not the changes of a write: {error}") from error
@@ -92,14 +97,15 @@ def unpack_segment_header(payload: memoryview) -> SegmentHeader:
     try:
         version, *fields = _unpack(payload)
         _check_format(version)
-        node_id, store_id, number, previous_checksum, hard_state, snapshot, last_index, revision, peers = fields
+        node_id, store_id, number, previous_checksum, hard_state, snapshot, last_index, *rest = fields
         state = _hard_state(hard_state)
         ref = None if snapshot is None else _snapshot_ref(snapshot)
-        known = _peers(peers)
+        revision, peers, boots = rest
+        known, starts = _peers(peers), tuple(Boot(*boot) for boot in boots)
     except TypeError as error:
         raise ValueError(f"not the header of a segment: {error}") from error
-    owner = node_id, StoreId(store_id)
-    return SegmentHeader(version, *owner, number, previous_checksum, state, ref, last_index, revision, known)
+    sums = previous_checksum, state, ref, last_index, revision, known, starts
+    return SegmentHeader(version, node_id, StoreId(store_id), number, *sums)
 
 
 def unpack_snapshot_header(payload: memoryview) -> SnapshotHeader:
@@ -141,8 +147,10 @@ def _hard_state(fields: tuple[Any, Any, Any]) -> HardState:
     )
 
 
-def _peers(rows: tuple[tuple[tuple[NodeId, StoreId], int, bytes], ...]) -> tuple[PeerRevision, ...]:
-    return tuple(PeerRevision(ServerId(*server), revision, boot_id) for server, revision, boot_id in rows)
+def _peers(
+    rows: tuple[tuple[tuple[NodeId, StoreId], int, bytes, tuple[bytes, ...]], ...],
+) -> tuple[PeerRevision, ...]:
+    return tuple(PeerRevision(ServerId(*server), number, boot, refused) for server, number, boot, refused in rows)
 
 
 def _snapshot_ref(fields: tuple[Any, Any, tuple[ClusterId, Any], Any, Any]) -> SnapshotRef:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("casty.storage")
 
-STORE_ID_BYTES = 16
-"""128 random bits: nobody draws the same twice."""
+ID_BYTES = 16
+"""Of store ids and boot ids: 128 random bits, which are never drawn twice."""
 
 
 class FileStore:
@@ -149,8 +150,12 @@ class FileStore:
         found = recovery.read_log(self._directory, self.node_id)
         recovered = self._create() if found is None else self._recover(found)
         assert self._log is not None, "both open the log"
-        self._perform(self._log, *self._planned(()))  # a record of this start, so that the revision is a new one
-        return recovered
+        start = Change(None, None, None, (), None, self._random_bytes(ID_BYTES))
+        after = self._outline.copy()
+        after.apply(*start)
+        after.revision += 1
+        self._perform(self._log, [start], after)
+        return replace(recovered, boots=after.boots)
 
     def _recover(self, found: recovery.Found) -> Recovered:
         outline = found.ledger.outline
@@ -170,7 +175,7 @@ class FileStore:
     def _create(self) -> Recovered:
         """Makes the first segment, and with it the store: before it there is nothing, after it everything."""
         self._directory.remove_temporary()
-        owner = Owner(self.node_id, StoreId(self._random_bytes(STORE_ID_BYTES)))
+        owner = Owner(self.node_id, StoreId(self._random_bytes(ID_BYTES)))
         segment = begin_segment(self._directory, self._sizes, segment_header(owner, 1, 0, self._outline))
         self._log = SegmentedLog(self._directory, owner, self._sizes, segment, 1, Homes())
         path, store_id = self._directory.path, owner.store_id.hex()
@@ -183,7 +188,7 @@ class FileStore:
         changes: list[Change] = []
         for write in writes:
             ref = None if write.snapshot is None else self._reference(write.snapshot)
-            change = Change(write.hard_state, ref, write.first_index, write.entries, write.peers)
+            change = Change(write.hard_state, ref, write.first_index, write.entries, write.peers, None)
             after.apply(*change)
             changes.append(change)
         after.revision += 1

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from casty.raft.types import HardState, Index
+from casty.raft.types import Boot, HardState, Index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from casty.raft.types import Entry, PeerRevision
+
+BOOTS_MAX = 32
+"""Starts of a process that a store remembers (spec limit boots_max)."""
 
 
 class Covering(Protocol):
@@ -31,6 +34,8 @@ class Outline[S: Covering]:
     peers: tuple[PeerRevision, ...] = ()
     revision: int = 0
     """How many records of changes there have been. It rises with each, at each start too, and never falls."""
+    boots: tuple[Boot, ...] = ()
+    """The latest starts, newest first."""
 
     @property
     def first_index(self) -> Index:
@@ -44,6 +49,7 @@ class Outline[S: Covering]:
         first_index: Index | None,
         entries: Sequence[Entry],
         peers: Sequence[PeerRevision] | None = None,
+        boot_id: bytes | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         self._check(snapshot, first_index, entries)
@@ -56,6 +62,8 @@ class Outline[S: Covering]:
             self.last_index = Index(first_index + len(entries) - 1)
         if peers is not None:
             self.peers = tuple(peers)
+        if boot_id is not None:
+            self.boots = (Boot(boot_id, self.revision + 1), *self.boots)[:BOOTS_MAX]
 
     def copy(self) -> Outline[S]:
         return replace(self)
@@ -96,10 +104,11 @@ class Ledger[S: Covering]:
         first_index: Index | None,
         entries: Sequence[Entry],
         peers: Sequence[PeerRevision] | None = None,
+        boot_id: bytes | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         seen_from = self.seen_from
-        self.outline.apply(hard_state, snapshot, first_index, entries, peers)
+        self.outline.apply(hard_state, snapshot, first_index, entries, peers, boot_id)
         if snapshot is not None:
             covered = max(snapshot.last_included_index + 1 - seen_from, 0)
             del self.entries[:covered]

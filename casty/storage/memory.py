@@ -33,11 +33,12 @@ class MemoryStore:
         """See `Store.load`. Comes first, and again after every crash, loss, failure or close."""
         self._stopped = None
         self._apply(len(self._staged))
-        outline = self._outline = self._ledger.outline.copy()
-        outline.revision += 1
-        self._ledger.outline.revision += 1
-        entries = tuple(self._ledger.entries)
-        return Recovered(self._store_id, outline.hard_state, outline.snapshot, entries, outline.peers)
+        ledger = self._ledger
+        ledger.apply(None, None, None, (), None, self._random.randbytes(16))
+        ledger.outline.revision += 1
+        outline = self._outline = ledger.outline.copy()
+        sums = outline.snapshot, tuple(ledger.entries), outline.peers, outline.boots
+        return Recovered(self._store_id, outline.hard_state, *sums)
 
     @property
     def revision(self) -> int:

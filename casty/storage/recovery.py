@@ -191,8 +191,9 @@ class _Reader:
             raise UnusableStoreError(f"{self._directory.path}: {whose}; this is node {self._node_id}")
         if self._owner is None:
             self._owner = Owner(header.node_id, header.store_id)
-            sums = header.hard_state, header.snapshot, header.last_index, tuple(header.peers), header.revision
-            self.ledger = Ledger(Outline(*sums))
+            before = Outline(header.hard_state, header.snapshot, header.last_index)
+            before.revision, before.peers, before.boots = header.revision, tuple(header.peers), tuple(header.boots)
+            self.ledger = Ledger(before)
             self._checksum = header.previous_checksum
         expected = segment_header(self._owner, number, self._checksum, self.ledger.outline)
         for field, found, wanted in zip(header._fields, header, expected, strict=True):

@@ -152,9 +152,18 @@ def segment_header(
     owner: Owner, number: int, previous_checksum: int, outline: Outline[SnapshotRef]
 ) -> SegmentHeader:
     """How the segment begins that follows on what `outline` says."""
-    state, snapshot, last_index = outline.hard_state, outline.snapshot, outline.last_index
-    sums = state, snapshot, last_index, outline.revision, outline.peers
-    return SegmentHeader(FORMAT, *owner, number, previous_checksum, *sums)
+    return SegmentHeader(
+        FORMAT,
+        *owner,
+        number,
+        previous_checksum,
+        outline.hard_state,
+        outline.snapshot,
+        outline.last_index,
+        outline.revision,
+        outline.peers,
+        outline.boots,
+    )
 
 
 def open_name(number: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from casty.errors import MessageTooLargeError, ProtocolError, SerializationError
-from casty.raft.types import ClusterId, NodeId, StoreId
+from casty.raft.types import Boot, ClusterId, NodeId, StoreId
 from casty.wire import _protocol as p
 from casty.wire.frames import encode_frame
 from casty.wire.packing import is_array, is_map, is_packed_map, pack, packed_field, split_map
@@ -18,11 +18,13 @@ from casty.wire.raft_codec import decode_raft, encode_raft
 from casty.wire.schema import (
     NODE_ID_FORM,
     Shape,
+    acceptor,
     bad_payload,
     check_whole,
     is_node_id,
     is_u63,
     is_u64,
+    mistyped,
     unpacked,
 )
 from casty.wire.words import packable, shown
@@ -59,6 +61,8 @@ class Hello:
     version: int = p.PROTOCOL_VERSION
     revision: int | None = None
     """How far the node's data directory has come (HELLO-10); None where it has none, or does not say."""
+    boots: tuple[Boot, ...] = ()
+    """The directory's latest boots, newest first; empty where it does not say."""
 
 
 class Peer(NamedTuple):
@@ -271,7 +275,7 @@ class MessageCodec:
         payload = unpacked("PEER_LIST.hello", data)
         _check_version(payload)
         fields = _HELLO.values_of(payload, data)
-        version, cluster, cluster_id, store_id, boot_id, lane, address, size, member, revision = fields
+        version, cluster, cluster_id, store_id, boot_id, lane, address, size, member, revision, boots = fields
         if not is_node_id(name):
             raise bad_payload("HELLO-5", f"the hello's frame name is {shown(name)}; expected {NODE_ID_FORM}")
         return Hello(
@@ -286,6 +290,7 @@ class MessageCodec:
             member is not False,
             version,
             revision,
+            _boots(boots or []),
         )
 
     def _frame(self, kind: int, name: str, payload: bytes) -> bytes:
@@ -386,6 +391,7 @@ def _hello_payload(hello: Hello) -> bytes:
             expected_size=hello.expected_size,
             member=None if hello.member else False,
             revision=hello.revision,
+            boots=[list(boot) for boot in hello.boots] or None,
         )
     )
 
@@ -395,6 +401,17 @@ def _check_version(payload: object) -> None:
     if type(version) is int and version >= 0 and version != p.PROTOCOL_VERSION:
         text = f"the hello is of version {version} of the protocol; this node speaks {p.PROTOCOL_VERSION}"
         raise ProtocolError("VERSION_MISMATCH", "HELLO-4", text)
+
+
+def _boots(rows: list[Any]) -> tuple[Boot, ...]:
+    for at, row in enumerate(rows):
+        place = f"PEER_LIST.hello.boots[{at}]"
+        if not is_array(row) or len(row) != 2:
+            raise bad_payload("PAYLOAD-2", f"{place} is {shown(row)}; expected [boot_id, revision]")
+        for value, field in zip(row, p.STRUCTS["boot"], strict=True):
+            if not acceptor(field)(value):
+                raise mistyped(f"{place}.{field.name}", value, field)
+    return tuple(Boot(*row) for row in rows[: p.BOOTS_MAX])
 
 
 def _peers(rows: list[Any]) -> tuple[Peer, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casty.raft.types import HardState, Index, StoreId
-from casty.storage.contents import FORMAT, Change, SegmentHeader, pack
+from casty.storage.contents import FORMAT, Change, SegmentHeader, pack, unpack_changes
 from casty.storage.files import FileStore
 from casty.storage.records import Chain, RecordType, scan
 from tests.storage.directories import FIRST, ROLLED, SNAPSHOT, contents_of, recovered_from, refusal, store_with
@@ -131,7 +131,8 @@ def test_a_torn_record_is_cut_off_and_said_so(
     text = warning.getMessage()
     assert text.startswith(f"{segment}: cut off {kept} bytes at offset {last}, torn: ")
     written = scan(segment.read_bytes()).records[-1]
-    assert (written.offset, written.payload) == (last, pack([]))  # the record of the start that cut it off
+    (start,) = unpack_changes(written.payload)
+    assert (written.offset, start.boot_id is None) == (last, False)  # the record of the start that cut it off
     caplog.clear()
     assert recovered_from(path).entries == commands(3)
     assert not [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -178,7 +179,7 @@ def test_a_snapshot_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert text.startswith("corrupt: not the header of a snapshot: ")
 
 
-HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, Index(0), 0, ())
+HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, Index(0), 0, (), ())
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, 
         (
             [
                 (RecordType.SEGMENT, pack(HEADER)),
-                (RecordType.CHANGES, pack([Change(None, None, Index(7), [], None)])),
+                (RecordType.CHANGES, pack([Change(None, None, Index(7), [], None, None)])),
             ],
             64,
             "entries from 7; the log takes them from 1 to 1",

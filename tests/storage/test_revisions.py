@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from casty.raft.types import PeerRevision, Write
 from casty.storage.disk import Disk
+from casty.storage.ledger import BOOTS_MAX
+from casty.wire import _protocol
 from tests.storage.directories import ROLLED, contents_of, store_with
 from tests.storage.histories import SERVERS, append, commands, compact, hard_state
 from tests.storage.stores import file_store, loaded
@@ -14,9 +16,10 @@ from tests.storage.stores import file_store, loaded
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from casty.raft.types import Boot
     from tests.storage.stores import Machine
 
-KNOWN = tuple(PeerRevision(server, 7 + at, bytes([at]) * 16) for at, server in enumerate(SERVERS))
+KNOWN = tuple(PeerRevision(server, 7 + at, bytes([at]) * 16, (b"r" * 16,) * at) for at, server in enumerate(SERVERS))
 
 
 def test_a_revision_rises_with_each_start_and_each_write(machine: Machine) -> None:
@@ -85,6 +88,22 @@ def test_an_older_copy_has_a_lower_revision(tmp_path: Path) -> None:
     same.load()
     assert same.revision > said
     same.close()
+
+
+def test_a_store_remembers_its_latest_boots(machine: Machine) -> None:
+    """STORE-16, HELLO-10: each with the revision that its start made; the oldest are left out."""
+    found: list[Boot] = []
+    for count in range(1, BOOTS_MAX + 3):
+        store = machine.open()
+        boots = store.load().boots
+        assert len(boots) == min(count, BOOTS_MAX)
+        assert list(boots[1:]) == found[: BOOTS_MAX - 1]
+        assert boots[0].revision == store.revision
+        found.insert(0, boots[0])
+        store.write([append(1, *commands(1))])
+        store.close()
+    assert len({boot.boot_id for boot in found}) == len(found)
+    assert BOOTS_MAX == _protocol.BOOTS_MAX
 
 
 def test_what_is_known_of_others_is_remembered(machine: Machine) -> None:
