@@ -50,7 +50,7 @@ class Revisions:
         An objection is remembered: what grows out of that boot is refused as well, whatever number it comes to.
         """
         known = self._known.get(server)
-        if known is None or (why := _flaw(known, boot_id, revision, boots)) is None:
+        if known is None or (why := _flaw(known, boot_id, revision, boots[:BOOTS_MAX])) is None:
             return None
         self._refuse(known, boot_id)
         return f"the data directory of node {server.node_id} is an older copy: {why}; {REMEDY}"

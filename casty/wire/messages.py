@@ -62,7 +62,7 @@ class Hello:
     revision: int | None = None
     """How far the node's data directory has come (HELLO-10); None where it has none, or does not say."""
     boots: tuple[Boot, ...] = ()
-    """The directory's latest boots, newest first; empty where it does not say."""
+    """The directory's latest boots, newest first; empty where it does not say. At most `boots_max` count."""
 
 
 class Peer(NamedTuple):
@@ -411,7 +411,7 @@ def _boots(rows: list[Any]) -> tuple[Boot, ...]:
         for value, field in zip(row, p.STRUCTS["boot"], strict=True):
             if not acceptor(field)(value):
                 raise mistyped(f"{place}.{field.name}", value, field)
-    return tuple(Boot(*row) for row in rows[: p.BOOTS_MAX])
+    return tuple(Boot(*row) for row in rows)
 
 
 def _peers(rows: list[Any]) -> tuple[Peer, ...]:
