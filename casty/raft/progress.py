@@ -97,7 +97,7 @@ class Progress:
         if (peer, boot_id) != (self.peer, self.boot_id):
             self.match = Index(0)
             self.has_lost_data = False
-            if peer == self.member and self.acknowledged > base_index:
+            if peer == self.member and 0 < self.acknowledged >= base_index:
                 begin = Index(self.acknowledged + 1)
         self.peer, self.boot_id = peer, boot_id
         self.probe(begin)
