@@ -187,7 +187,7 @@ class PeerMixin(ClusterNode):
             self._accept(link, hello)
 
     def _objection_to_data(self, hello: Hello) -> str | None:
-        """Why the sender's directory is an older copy, for all that this member was told of it (spec HELLO-11)."""
+        """Why the sender's directory is an older copy, for all that was said of it here (spec HELLO-11)."""
         if not (hello.member and self.identity.member):
             return None
         server = ServerId(hello.node_id, StoreId(hello.store_id))
@@ -286,9 +286,10 @@ class PeerMixin(ClusterNode):
     def _note_revision(self, link: Link, revision: int | None) -> None:
         """A member says how far its directory has come, in its hello or later (spec HELLO-11, PEER-11)."""
         hello, server = link.hello, link.server
-        if hello is not None and server is not None and hello.member and self.identity.member:
-            if revision is not None:
-                self.revisions.note(server, revision, hello.boot_id)
+        if hello is None or server is None or revision is None:
+            return
+        if hello.member and self.identity.member:
+            self.revisions.note(server, revision, hello.boot_id)
 
     def _on_ping(self, link: Link, message: Ping) -> None:
         if not message.pong:
@@ -361,7 +362,7 @@ class PeerMixin(ClusterNode):
             link.send(frame)
 
     def _keep_out(self, lost: LostData) -> None:
-        """A member does not have what it acknowledged: it is told so, and its boot has no place here (LEADER-10)."""
+        """A member does not have what it acknowledged: it is told so, and its boot stays out (LEADER-10)."""
         why = self.revisions.lose(lost)
         logger.error("%s", why)
         for link in self.links.of(lost.server.node_id):

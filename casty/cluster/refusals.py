@@ -70,7 +70,8 @@ class Refusals:
     def reasons(self) -> list[str]:
         """A clause for each refusal that stands."""
         stale = [_stale(who, said) for who, said in self._stale.items()]
-        return stale + [f"{seed} and this node refuse each other: {why}" for seed, why in self._why.items() if why]
+        refused = [(seed, why) for seed, why in self._why.items() if why]
+        return stale + [f"{seed} and this node refuse each other: {why}" for seed, why in refused]
 
     def verdict(self) -> HandshakeError | None:
         """The error of a node that has seeds, and none that talks to it or may yet; or whose data is stale."""

@@ -1,10 +1,10 @@
 """Which peers came back with an older copy of their data directory (spec HELLO-10, HELLO-11, PEER-11). Pure.
 
-A directory's revision rises with all that is written to it and with each start of its process, and is announced
-only once it is durable. So what a process finds at its start is at least what the process before has said, unless
-the directory has been replaced by an older copy of itself. A copy that is written to may come to any number; so a
-hello also lists the directory's latest boots, each with the revision it began with. By these it shows that it has
-all of the boot that was heard of last, and none of a boot that was refused.
+A directory's revision rises with all that is written to it and with each start of its process, and is
+announced only once it is durable. So what a process finds at its start is at least what the process before has
+said, unless the directory has been replaced by an older copy of itself. A copy that is written to may come to
+any number; so a hello also lists the directory's latest boots, each with the revision it began with. By these
+it shows that it has all of the boot that was heard of last, and nothing of a boot that was refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ REFUSED_MAX: Final = 4
 NO_BOOT: Final = b""
 """Where nothing is known of a directory but boots that were refused."""
 
-REMEDY: Final = "stop it, and put the right directory back, or remove this one: then it comes back as a new server"
+REMEDY: Final = (
+    "stop it, and put the right directory back, or remove this one: then it comes back as a new server"
+)
 
 
 class Revisions:

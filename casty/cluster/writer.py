@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Writer:
     """Hands writes to a store in another thread, in order, and says in the loop when they are durable.
 
-    `durable` is called with the highest token of each batch, `failed` once, with the error that ends it: after a
-    failed write or fsync nothing is tried again (spec PERSIST-4).
+    `durable` is called with the highest token of each batch, `failed` once, with the error that ends it: after
+    a failed write or fsync nothing is tried again (spec PERSIST-4).
     """
 
     def __init__(

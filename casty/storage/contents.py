@@ -150,7 +150,9 @@ def _hard_state(fields: tuple[Any, Any, Any]) -> HardState:
 def _peers(
     rows: tuple[tuple[tuple[NodeId, StoreId], int, bytes, tuple[bytes, ...]], ...],
 ) -> tuple[PeerRevision, ...]:
-    return tuple(PeerRevision(ServerId(*server), number, boot, refused) for server, number, boot, refused in rows)
+    return tuple(
+        PeerRevision(ServerId(*server), number, boot, refused) for server, number, boot, refused in rows
+    )
 
 
 def _snapshot_ref(fields: tuple[Any, Any, tuple[ClusterId, Any], Any, Any]) -> SnapshotRef:

@@ -98,9 +98,7 @@ class MemoryStore:
 
     def _apply(self, count: int) -> None:
         for write in self._staged[:count]:
-            self._ledger.apply(
-                write.hard_state, write.snapshot, write.first_index, write.entries, write.peers
-            )
+            self._ledger.apply(write.hard_state, write.snapshot, write.first_index, write.entries, write.peers)
             self._ledger.outline.revision += 1
         del self._staged[:count]
 

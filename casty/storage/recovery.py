@@ -192,7 +192,11 @@ class _Reader:
         if self._owner is None:
             self._owner = Owner(header.node_id, header.store_id)
             before = Outline(header.hard_state, header.snapshot, header.last_index)
-            before.revision, before.peers, before.boots = header.revision, tuple(header.peers), tuple(header.boots)
+            before.revision, before.peers, before.boots = (
+                header.revision,
+                tuple(header.peers),
+                tuple(header.boots),
+            )
             self.ledger = Ledger(before)
             self._checksum = header.previous_checksum
         expected = segment_header(self._owner, number, self._checksum, self.ledger.outline)

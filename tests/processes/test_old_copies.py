@@ -1,4 +1,4 @@
-"""One member comes back with an older copy of its directory: it is told apart, and nothing is lost (HELLO-11)."""
+"""One member comes back with an older copy of its directory: it is refused, nothing is lost (HELLO-11)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Cluster:
         assert [answer["value"] for answer in answers] == list(range(count))
 
     async def status(self, name: str) -> dict[str, Any]:
-        answer: dict[str, Any] = (await self.ask(name, "$raft", op="status"))
+        answer: dict[str, Any] = await self.ask(name, "$raft", op="status")
         return answer
 
     async def tell(self, name: str, copy: Path, first: int) -> int:

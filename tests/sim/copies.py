@@ -3,8 +3,8 @@
 What is demanded then. No process that was told of a later revision by the server itself lets the copy in
 (HELLO-11). A server whose disk is the one it always was is never accused, whatever is late, lost or repeated
 (LEADER-10). While no process has let the copy in, every other rule holds as ever. Where one has that could not
-know, the rest of the run proves nothing about safety: the server has forgotten votes and acknowledgements, which
-is more than the algorithm bears.
+know, the rest of the run proves nothing about safety: the server has forgotten votes and acknowledgements,
+which is more than the algorithm bears.
 """
 
 from __future__ import annotations

@@ -261,6 +261,7 @@ class Nemesis:
         host.crash(power=False)
         if host.disk.store.revision > copy.revision:
             host.disk.store = copy.store
+            self.world.watch.forgotten[server] = self.world.watch.remembered[server]
             self.world.watch.remembered[server] = copy.memory
             self.world.copies.restored[server] = copy
         self._later(host.start)

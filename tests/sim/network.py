@@ -168,8 +168,9 @@ class Network:
     def keep_out(self, process: Process, lost: LostData) -> None:
         """It was found without what it had acknowledged (spec LEADER-10)."""
         peer = self._peers[process].get(lost.server.node_id)
-        for connection in list(peer.connections) if peer is not None and peer.process.server == lost.server else ():
-            self._close(connection, process)
+        if peer is not None and peer.process.server == lost.server:
+            for connection in list(peer.connections):
+                self._close(connection, process)
 
     def _say(self, process: Process) -> None:
         """Once a second: how far its disk has come (spec PEER-11)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from casty.raft.types import PeerRevision, Write
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from casty.raft.types import Boot
     from tests.storage.stores import Machine
 
-KNOWN = tuple(PeerRevision(server, 7 + at, bytes([at]) * 16, (b"r" * 16,) * at) for at, server in enumerate(SERVERS))
+KNOWN = tuple(
+    PeerRevision(server, 7 + at, bytes([at]) * 16, (b"r" * 16,) * at) for at, server in enumerate(SERVERS)
+)
 
 
 def test_a_revision_rises_with_each_start_and_each_write(machine: Machine) -> None:
@@ -34,7 +37,7 @@ def test_a_revision_rises_with_each_start_and_each_write(machine: Machine) -> No
         store.close()
         assert loaded_and_closed(machine) > revisions[-1]
         revisions.append(loaded_and_closed(machine))
-    assert all(later > earlier for earlier, later in zip(revisions, revisions[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(revisions))
 
 
 def loaded_and_closed(machine: Machine) -> int:
