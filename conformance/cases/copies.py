@@ -270,6 +270,7 @@ async def a_restored_copy_shows(stage: Stage) -> None:
     line.send(n2.hello())
     await line.hear("PEER_LIST.hello")
     line.send(message("ERROR", "", code="STALE_DATA", rule="HELLO-11", text="your directory is an older copy"))
+    await line.ping()
     line.finish()
     await n3.raft.ping()
 
