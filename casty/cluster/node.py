@@ -219,5 +219,6 @@ class ClusterNode(ActorSystem):
     @property
     def revision(self) -> int | None:
         """How far this node's data directory has come, durably; None where there is none (spec HELLO-10)."""
-        keeps_data = self.identity.member and self.directory is not None
-        return self.store.revision if keeps_data and self.store is not None else None
+        if self.store is None or self.directory is None or not self.identity.member:
+            return None
+        return self.store.revision

@@ -322,6 +322,7 @@ class DistributedActorSystem(Exchange):
         self.dial_alarm.cancel()
         self.ask_alarm.cancel()
         self.sweep_alarm.cancel()
+        self._announce_revision()
         if self.listener is not None:
             await self.listener.close()
         await self.links.close()
@@ -329,7 +330,7 @@ class DistributedActorSystem(Exchange):
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
-        self._remember_peers()
+        self._remember_peers()  # what they have said since something was last written
         store, self.store = self.store, None
         if store is not None and not await leave_store(store, self.writer):
             text = "the disk of node %s has hung for %g s; what it was to write is promised to nobody"

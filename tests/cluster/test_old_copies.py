@@ -14,12 +14,15 @@ from casty import HandshakeError
 from casty.raft.events import LostData
 from casty.raft.types import Index, NodeId, ServerId, StoreId, Term
 from casty.wire import _protocol as p
-from tests.cluster.harness import BOUND, cluster, node, until, within
+from tests.cluster.harness import BOUND, cluster, leader_of, node, until, within
 from tests.cluster.peers import Listener, frame, peer_of
 from tests.support import logged
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.cluster.peers import Peer, Said
 
 STALE = {
     "code": "STALE_DATA",
@@ -177,14 +180,35 @@ async def test_a_member_that_lost_data_is_told_and_kept_out(
 
 async def test_a_whole_cluster_that_is_put_back_together_forms_again(tmp_path: Path) -> None:
     """HELLO-11: all directories were copied while all nodes were stopped, and none is older than another."""
+    data, copies = tmp_path / "data", tmp_path / "copies"
 
-    def kept(folder: str) -> Any:
-        return lambda number: {"persistence_dir": tmp_path / folder / str(number)}
+    async def served(folder: Path) -> None:
+        async with cluster(3, each=lambda number: {"persistence_dir": folder / str(number)}) as nodes:
+            leader = await leader_of(nodes)
+            assert await within(leader.append_command("x"))
 
-    for folder in ("data", "data", "copies", "copies"):
-        if folder == "copies" and not (tmp_path / folder).exists():
-            shutil.copytree(tmp_path / "data", tmp_path / "copies")
-        async with cluster(3, each=kept(folder)) as nodes:
-            await until(lambda nodes=nodes: any(each.is_leader for each in nodes))
-            (leader,) = (each for each in nodes if each.is_leader)
-            assert await within(leader.append_command(folder))
+    await served(data)
+    shutil.copytree(data, copies)
+    await served(data)
+    await served(copies)
+
+
+async def test_a_node_that_ends_says_how_far_it_has_come(tmp_path: Path) -> None:
+    """PEER-11: a cluster is often stopped just before its directories are copied, or put back."""
+    async with node(size=1, persistence_dir=tmp_path) as n1:
+        await n1.wait_ready(BOUND)
+        async with peer_of(n1, "n2", greet=False) as peer:
+            hello = await peer.greet(member=True, expected_size=1)
+            assert await within(n1.append_command("x"))
+            await n1.shutdown()
+            lists = [said.payload async for said in rest_of(peer) if said.type == p.PEER_LIST]
+            assert lists[-1]["revision"] > hello.payload["revision"]
+
+
+async def rest_of(peer: Peer) -> AsyncIterator[Said]:
+    """All that comes until the connection ends."""
+    while True:
+        try:
+            yield await peer.next()
+        except (AssertionError, ConnectionError):
+            return

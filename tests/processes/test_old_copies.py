@@ -136,7 +136,7 @@ def looked_at(directory: Path, scratch: Path) -> tuple[int, dict[str, int]]:
     shutil.copytree(directory, scratch)
     store = FileStore.open(scratch, NodeId(directory.name.removesuffix("-copy")))
     try:
-        known = {peer.server.node_id: peer.revision for peer in store.load().peers}
+        known: dict[str, int] = {peer.server.node_id: peer.revision for peer in store.load().peers}
         return store.revision - 1, known
     finally:
         store.close()

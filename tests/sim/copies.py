@@ -48,7 +48,8 @@ class Copies:
         """By a server whose disk was the right one, to a process."""
 
     def take(self, host: Host, server: ServerId, memory: Remembered) -> OldCopy:
-        store = deepcopy(host.disk.store)
+        shared = host.disk.random  # else the copy would draw the ids again that the store has drawn since
+        store = deepcopy(host.disk.store, {id(shared): shared})
         store.crash()
         copied = deepcopy(memory)
         copied.on_the_way.clear()
