@@ -16,7 +16,7 @@ CastyError
 │   └── UnknownTypeError          the receiver does not admit this type
 ├── MessageTooLargeError          larger than one frame (also ValueError); surely did not happen
 ├── ProtocolError                 the peer broke a rule of the specification (also ValueError)
-├── HandshakeError                the seeds and this node refuse each other (also ConnectionError)
+├── HandshakeError                seeds and this node refuse each other, or its data is stale (ConnectionError)
 ├── OverloadedError               the leader has too much to do; surely not appended, try later
 ├── CommitUncertainError          a command may or may not be committed (also TimeoutError)
 ├── ApplyError                    committed, but the apply callback raised
@@ -135,7 +135,9 @@ class ProtocolError(CastyError, ValueError):
 class HandshakeError(CastyError, ConnectionError):
     """All seeds and this node refuse each other: another version, cluster or size, or a node id in use.
 
-    `wait_ready()` raises it; the text says why, seed by seed. It is the fault of whoever told one of them so.
+    Or a member says that this node's data directory is an older copy of what it was (STALE_DATA): then one is
+    enough, and the text names the remedy.
+    `wait_ready()` raises it; the text says why, peer by peer. It is the fault of whoever told one of them so.
     Nothing has ended: the node goes on dialling them, and `wait_ready()` may be called again.
     """
 

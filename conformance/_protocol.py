@@ -53,6 +53,7 @@ NODE_ID_BYTES_MAX: Final = 64
 DEPTH_MAX: Final = 256
 NUMBER_MAX: Final = 9223372036854775807
 PEERS_MAX: Final = 1024
+BOOTS_MAX: Final = 32
 MEMBERS_MAX: Final = 64
 PING_IDLE_SECONDS: Final = 1
 PING_DEAD_SECONDS: Final = 5
@@ -138,8 +139,13 @@ SHAPES: Final[Mapping[str, tuple[Field, ...]]] = MappingProxyType(
             Field("address", "str"),
             Field("expected_size", "u63"),
             Field("member", "bool", optional=True),
+            Field("revision", "u63", optional=True),
+            Field("boots", "list<boot>", optional=True),
         ),
-        "PEER_LIST.peers": (Field("peers", "list<peer>"),),
+        "PEER_LIST.peers": (
+            Field("peers", "list<peer>"),
+            Field("revision", "u63", optional=True),
+        ),
         "ASK_REQ": (
             Field("id", "u64"),
             Field("timeout_ms", "u63", optional=True),
@@ -250,6 +256,10 @@ STRUCTS: Final[Mapping[str, tuple[Field, ...]]] = MappingProxyType(
             Field("node_id", "str"),
             Field("address", "str"),
         ),
+        "boot": (
+            Field("boot_id", "bin16"),
+            Field("revision", "u63"),
+        ),
     }
 )
 """The fields of the parts that payloads are made of."""
@@ -266,6 +276,7 @@ ERROR_CLOSES: Final[Mapping[str, bool]] = MappingProxyType(
         "CLUSTER_MISMATCH": True,
         "SIZE_MISMATCH": True,
         "NODE_ID_IN_USE": True,
+        "STALE_DATA": True,
         "SELF_CONNECTION": True,
         "IDENTITY_CHANGED": True,
         "CERTIFICATE_MISMATCH": True,
@@ -320,6 +331,7 @@ STRUCT_FORMS: Final[Mapping[str, str]] = MappingProxyType(
         "entry": "map",
         "configuration": "map",
         "peer": "array",
+        "boot": "array",
     }
 )
 """Whether a struct is a map of its fields or an array of them."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = SPEC.parent
-ROWS = 81
+ROWS = 82
 
 _HEAD = """\
 # Pitfalls

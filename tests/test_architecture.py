@@ -53,6 +53,7 @@ ROWS = (
         "cluster.turn",
         "cluster.writer",
         "cluster.remote",
+        "cluster.revisions",
         "cluster.link",
         "cluster.listener",
         "cluster.switchboard",

@@ -78,9 +78,10 @@ class ElectionMixin(ClusterNode):
         A node that is starting is waited for. `timeout` is in seconds, None is without a bound. Raises
         TimeoutError, which says what is missing. Raises HandshakeError while no leader is known and all seeds
         and this node refuse each other: it was told another cluster, size or version than they, or a node id
-        that is in use. Raises StorageError where Raft has failed here, SystemStoppedError once the node has
-        shut down, ReentrancyError in a callback of the state machine, and RuntimeError on a node that takes no
-        part in Raft, before the start, and outside its event loop.
+        that is in use; or a member says that this node's data directory is an older copy. Raises StorageError
+        where Raft has failed here, SystemStoppedError once the node has shut down, ReentrancyError in a
+        callback of the state machine, and RuntimeError on a node that takes no part in Raft, before the start,
+        and outside its event loop.
         """
         seconds = checked_timeout(timeout)
         await self.require_running("wait_ready()")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         InstallSnapshotResponse,
     )
     from casty.wire.frames import Frame
-    from casty.wire.messages import Hello, Ping
+    from casty.wire.messages import ErrorFrame, Hello, Ping
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
         if ready.passed:
             self._tell_passed(ready.passed)
         self._announce(ready.notices)
+        for lost in ready.lost_data:
+            self._keep_out(lost)
 
     def _end_raft(self, error: CastyError, outcome: CastyError) -> None:
         """Whoever waits for a command learns `outcome`, whoever waits for something else `error`."""
@@ -122,6 +124,8 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
 
     def _accept(self, link: Link, hello: Hello) -> None:
         super()._accept(link, hello)
+        self._remember_peers()
+        self.refusals.forget_stale(link.node_id, str(link.dial.address) if link.dial is not None else "")
         if link.dial is not None:
             self._look_again()
             self.refusals.forget(link.dial.address)
@@ -132,8 +136,26 @@ class Exchange(PeerMixin, MessagingMixin, ElectionMixin, PersistenceMixin, LogRe
     def _on_refusal(self, link: Link, frame: Frame) -> None:
         super()._on_refusal(link, frame)
         said = self._refusal_in(frame)
-        if said is not None:
+        if said is None:
+            return
+        if said.code == "STALE_DATA" and link.dial is not None:
+            self._on_stale_data(str(link.dial.address), said.text)
+        else:
             self._note_refusal(link.dial, said.code, said.text)
+
+    def _on_error(self, link: Link, message: ErrorFrame) -> None:
+        super()._on_error(link, message)
+        if message.code == "STALE_DATA" and link.hello is not None and link.hello.member:
+            self._on_stale_data(link.node_id, message.text)
+
+    def _on_stale_data(self, who: str, text: str) -> None:
+        """A peer says that this node's directory is an older copy. The node goes on, for the peer may be wrong;
+        its operator has to look (spec HELLO-11)."""
+        if not self.identity.member:
+            return
+        if (news := self.refusals.note_stale(who, text)) is not None:
+            logger.error("%s: %s", self.node_id, news)
+        self._fail_ready_waiters(self._verdict())
 
     def link_fault(self, link: Link, fault: ProtocolError) -> None:
         super().link_fault(link, fault)

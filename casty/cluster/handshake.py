@@ -10,7 +10,7 @@ from casty.errors import ProtocolError
 from casty.wire._protocol import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
-    from casty.raft.types import ClusterId, NodeId, StoreId
+    from casty.raft.types import Boot, ClusterId, NodeId, StoreId
     from casty.wire.messages import Hello
 
 
@@ -24,6 +24,8 @@ class Identity:
     cluster: str
     expected_size: int
     member: bool
+    boots: tuple[Boot, ...] = ()
+    """The latest of its directory, newest first; empty where it has none."""
 
 
 def judge(hello: Hello, me: Identity, cluster_id: ClusterId | None) -> ProtocolError | None:

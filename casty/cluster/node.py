@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from casty.cluster.refusals import Refusals
     from casty.cluster.remote import RemoteAsk
     from casty.cluster.repeats import Repeats, Subject
+    from casty.cluster.revisions import Revisions
     from casty.cluster.switchboard import Switchboard
     from casty.cluster.tls import TLS
     from casty.cluster.turn import Turn
@@ -136,6 +137,7 @@ class ClusterNode(ActorSystem):
     links: Links
     switchboard: Switchboard
     refusals: Refusals
+    revisions: Revisions
     values: ValueCodec
     commands: ValueCodec
     """For what is appended to the log: types that any member admits."""
@@ -251,3 +253,10 @@ class ClusterNode(ActorSystem):
     def me(self) -> ServerId:
         """This node together with its store."""
         return ServerId(self.identity.node_id, self.identity.store_id)
+
+    @property
+    def revision(self) -> int | None:
+        """How far this node's data directory has come, durably; None where there is none (spec HELLO-10)."""
+        if self.store is None or self.directory is None or not self.identity.member:
+            return None
+        return self.store.revision

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from casty.cluster.book import Dial
+    from casty.raft.events import LostData
     from casty.wire.frames import Frame
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ FAULT_CHARS_MAX = 500
 
 
 class PeerMixin(ClusterNode):
-    """Needs: book, links, identity, advertise, tls, wire, raft (for the cluster's id).
+    """Needs: book, links, identity, advertise, tls, wire, revisions, raft (for the cluster's id).
 
     Provides: `peers`.
     Handles: PEER_LIST, PING, ERROR, and connections made, at fault and lost.
@@ -143,6 +144,8 @@ class PeerMixin(ClusterNode):
                 address=str(self.advertise),
                 expected_size=me.expected_size,
                 member=me.member,
+                revision=self.revision,
+                boots=me.boots,
             )
         )
 
@@ -176,8 +179,17 @@ class PeerMixin(ClusterNode):
         rivals = [other for other in self.links.of(hello.node_id) if _boot(other) != hello.boot_id]
         if rivals:
             self._contest(link, hello, rivals)
+        elif (objection := self._objection_to_data(hello)) is not None:
+            self.link_fault(link, ProtocolError("STALE_DATA", "HELLO-11", objection))
         else:
             self._accept(link, hello)
+
+    def _objection_to_data(self, hello: Hello) -> str | None:
+        """Why the sender's directory is an older copy, for all that was said of it here (spec HELLO-11)."""
+        if not (hello.member and self.identity.member):
+            return None
+        server = ServerId(hello.node_id, StoreId(hello.store_id))
+        return self.revisions.objection(server, hello.boot_id, hello.revision, hello.boots)
 
     def _on_refusal(self, link: Link, frame: Frame) -> None:
         """The other side will have none of this node, and says why. An ERROR is not answered (spec ERROR-1)."""
@@ -243,6 +255,7 @@ class PeerMixin(ClusterNode):
             self.book.opened(hello.node_id, link.dial, now)
         link.send(self._peers_known())
         if hello.member:
+            self._note_revision(link, hello.revision)
             self.book.arrived(link.server)
             self._discover()
         if link.dial is not None and lane == "raft":
@@ -260,6 +273,7 @@ class PeerMixin(ClusterNode):
     # --------------------------------------------------------------------------------------------- handling
 
     def _on_peers(self, link: Link, message: Peers) -> None:
+        self._note_revision(link, message.revision)
         now = self.loop.time()
         for node_id, text in message.peers:
             try:
@@ -270,6 +284,14 @@ class PeerMixin(ClusterNode):
             if is_node_id(node_id):
                 self.book.learn(NodeId(node_id), address, now)
         self._dial_due()
+
+    def _note_revision(self, link: Link, revision: int | None) -> None:
+        """A member says how far its directory has come, in its hello or later (spec HELLO-11, PEER-11)."""
+        hello, server = link.hello, link.server
+        if hello is None or server is None or revision is None:
+            return
+        if hello.member and self.identity.member:
+            self.revisions.note(server, revision, hello.boot_id)
 
     def _on_ping(self, link: Link, message: Ping) -> None:
         if not message.pong:
@@ -362,8 +384,28 @@ class PeerMixin(ClusterNode):
                 link.send(ping)
         if self.raft is not None and self.raft.configuration is not None:
             self.book.keep(member.node_id for member in self.raft.configuration.members)
+            self.revisions.keep(self.raft.configuration.members)
+        self._announce_revision()
         self._discover()
         self.sweep_alarm.set(self.loop, now + SWEEP_SECONDS)
+
+    def _announce_revision(self) -> None:
+        """Tells the members how far this node's directory has come, if it has since they heard (PEER-11)."""
+        revision = self.revision
+        if revision is None or not self.revisions.is_news(revision):
+            return
+        frame = self.wire.encode(Peers(self.identity.node_id, (), revision))
+        members = [link for link in self.links.all() if link.is_open and link.hello and link.hello.member]
+        for link in {link.node_id: link for link in members}.values():
+            link.send(frame)
+
+    def _keep_out(self, lost: LostData) -> None:
+        """A member does not have what it acknowledged: it is told so, and its boot stays out (LEADER-10)."""
+        why = self.revisions.lose(lost)
+        logger.error("%s", why)
+        for link in self.links.of(lost.server.node_id):
+            if link.server == lost.server and _boot(link) == lost.boot_id:
+                self.link_fault(link, ProtocolError("STALE_DATA", "LEADER-10", why))
 
     def _peers_known(self) -> bytes:
         """The frame that tells of the nodes this one knows, or of as many as fit it (spec PEER-1)."""

@@ -31,6 +31,7 @@ from casty.cluster.node import Failure, Links
 from casty.cluster.peer import HELLO_SECONDS
 from casty.cluster.refusals import Refusals
 from casty.cluster.repeats import Repeats
+from casty.cluster.revisions import Revisions
 from casty.cluster.sizes import core_options
 from casty.cluster.skips import Skips
 from casty.cluster.storeroom import LEAVE_SECONDS, leave_store, open_store
@@ -164,6 +165,7 @@ class DistributedActorSystem(Exchange):
         self.repeats = Repeats()
         self.links = Links()
         self.dialler = Dialler()
+        self.revisions = Revisions()
         self.asks = Calls()
         self.searches = Calls()
         self.pings = Calls()
@@ -278,8 +280,16 @@ class DistributedActorSystem(Exchange):
         if self._member and self.directory is None:
             logger.warning("%s keeps its part of the cluster in memory only", node_id)
         self.known_as = node_id
+        self.revisions = Revisions(recovered.peers)
+        boots, keeps_data = recovered.boots, self._member and self.directory is not None
         self.identity = Identity(
-            node_id, recovered.store_id, os.urandom(16), self._cluster, self.options.expected_size, self._member
+            node_id,
+            recovered.store_id,
+            boots[0].boot_id,
+            self._cluster,
+            self.options.expected_size,
+            self._member,
+            boots if keeps_data else (),
         )
         if self._member:
             chance = dice(self._random_seed, node_id, "elections")
@@ -354,6 +364,7 @@ class DistributedActorSystem(Exchange):
         self.dial_alarm.cancel()
         self.ask_alarm.cancel()
         self.sweep_alarm.cancel()
+        self._announce_revision()
         if self.listener is not None:
             await self.listener.close()
         await self.links.close()
@@ -361,6 +372,7 @@ class DistributedActorSystem(Exchange):
             task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
+        self._remember_peers()  # what they have said since something was last written
         store, self.store = self.store, None
         if store is not None and not await leave_store(store, self.writer):
             text = "the disk of node %s has hung for %g s; what it was to write was not acknowledged"

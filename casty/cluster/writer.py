@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Writer:
     """Hands writes to a store in another thread, in order, and says in the loop when they are durable.
 
-    `durable` is called with the last token of each batch, `failed` once, with the error that ends it: after a
-    failed write or fsync nothing is tried again (spec PERSIST-4).
+    `durable` is called with the highest token of each batch, `failed` once, with the error that ends it: after
+    a failed write or fsync nothing is tried again (spec PERSIST-4).
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Writer:
             failure.__cause__ = error
             self._tell(self._failed, failure)
             return False
-        self._tell(self._durable, batch[-1].token)
+        self._tell(self._durable, max(write.token for write in batch))
         return True
 
     def _tell[T](self, callback: Callable[[T], None], value: T) -> None:

@@ -156,6 +156,16 @@ class Notice(NamedTuple):
     about: str = ""
 
 
+class LostData(NamedTuple):
+    """A member, in this boot of it, does not have what it acknowledged: its data is an older copy."""
+
+    server: ServerId
+    boot_id: bytes
+    acknowledged: Index
+    """How far it acknowledged this leader's log, in term `term`."""
+    term: Term
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """What to do now. The fields do not depend on each other's order, except `apply` within itself.
@@ -176,6 +186,8 @@ class Ready:
     passed: tuple[Passed, ...] = ()
     """The barriers that this server has passed."""
     notices: tuple[Notice, ...] = ()
+    lost_data: tuple[LostData, ...] = ()
+    """Members to be told, and to be kept out, for they would vote and count by what they have forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,7 +266,7 @@ class Raft:
             messages += out.gated
         else:
             disk.hold(out.gated)
-        outcomes = out.refused or out.overloaded or out.lost or out.passed
+        outcomes = out.refused or out.overloaded or out.lost or out.passed or out.lost_data
         if not (write or messages or out.apply or outcomes or out.notices):
             return None
         return Ready(
@@ -278,6 +278,7 @@ class Raft:
             tuple(out.lost),
             tuple(out.passed),
             tuple(out.notices),
+            tuple(out.lost_data),
         )
 
     def _hand_over(self) -> None:

@@ -35,6 +35,8 @@ class Flight(NamedTuple):
     last: Index
     size: int = 0
     """What its entries take on the wire."""
+    is_sure: bool = False
+    """When it left, the server had acknowledged `prev`: it cannot refuse, unless it has lost that."""
 
 
 class Inflight:
@@ -105,6 +107,10 @@ class Progress:
     boot_id: bytes = b""
     match: Index = Index(0)
     """Invariant: match < next. Durable there, and equal to our log."""
+    acknowledged: Index = Index(0)
+    """The highest `match` of the listed server in this term, over all its boots. Invariant: match <= it."""
+    has_lost_data: bool = False
+    """The listed server, in this boot, does not have what it acknowledged (spec LEADER-10)."""
     mode: Mode = Mode.PROBE
     flights: Inflight = field(default_factory=Inflight)
     probing: bool = False
@@ -117,20 +123,29 @@ class Progress:
 
     @property
     def counts(self) -> bool:
-        """Whether its answers count: it is the listed server, not a learner in its place (spec FORM-9)."""
-        return self.peer is None or self.peer == self.member
+        """Whether its answers count: it is the listed server, not a learner in its place (spec FORM-9), and
+        still has what it acknowledged."""
+        return (self.peer is None or self.peer == self.member) and not self.has_lost_data
 
     def heard(self, now: Millis) -> None:
         """It answered. A learner's answer is no sign of life of the member whose place it has."""
         if self.counts:
             self.contact = now
 
-    def connect(self, peer: ServerId, boot_id: bytes) -> None:
-        """Its connection is open. Another store or boot remembers nothing of what was sent before."""
+    def connect(self, peer: ServerId, boot_id: bytes, base_index: Index) -> None:
+        """Its connection is open. Another store or boot remembers nothing of what was sent before.
+
+        A new boot of the listed server is asked for what it has acknowledged, if our log, which begins after
+        `base_index`, still has that (spec LEADER-10).
+        """
+        begin = Index(max(self.next, self.match + 1))
         if (peer, boot_id) != (self.peer, self.boot_id):
             self.match = Index(0)
+            self.has_lost_data = False
+            if peer == self.member and 0 < self.acknowledged >= base_index:
+                begin = Index(self.acknowledged + 1)
         self.peer, self.boot_id = peer, boot_id
-        self.probe(Index(max(self.next, self.match + 1)))
+        self.probe(begin)
         self.due = True
 
     def disconnect(self) -> None:
@@ -154,7 +169,19 @@ class Progress:
         self.probing = False
         self.due = True  # what it was not told while it was probed
 
+    def lose(self) -> None:
+        """It does not have what it acknowledged: nothing more is sent to this boot of it, or believed."""
+        self.has_lost_data = True
+        self.match = Index(0)
+        self.probe(Index(self.acknowledged + 1))
+
+    def has(self, prev: Index) -> bool:
+        """Whether this very server has acknowledged the entry `prev`, in this term."""
+        return self.peer == self.member and 0 < prev <= self.acknowledged
+
     def took(self, index: Index) -> None:
         """The follower has everything up to `index`, durably."""
         self.match = max(self.match, index)
         self.flights.acked(index)
+        if self.peer == self.member:
+            self.acknowledged = max(self.acknowledged, index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casty.raft.configuration import encode_configuration
-from casty.raft.events import Role
+from casty.raft.events import LostData, Role
 from casty.raft.formation import adopt_configuration
 from casty.raft.log import ENTRY_OVERHEAD, size_of
 from casty.raft.messages import AppendEntriesRequest
@@ -48,7 +48,7 @@ def become_leader(state: State, members: Members) -> None:
 def _first_sight(state: State, member: ServerId) -> Progress:
     progress = Progress(member, Index(state.log.last_index + 1), state.now)
     if member.node_id in state.connected:
-        progress.connect(*state.connected[member.node_id])
+        progress.connect(*state.connected[member.node_id], state.log.base_index)
     return progress
 
 
@@ -126,7 +126,8 @@ def flush(state: State) -> None:
     if leadership is None:
         return
     for progress in leadership.progress.values():
-        if progress.peer is not None and progress.member.node_id in state.connected:
+        is_connected = progress.peer is not None and progress.member.node_id in state.connected
+        if progress.peer is not None and is_connected and not progress.has_lost_data:
             _flush_to(state, progress, progress.peer)
 
 
@@ -162,7 +163,8 @@ def _send(state: State, progress: Progress, peer: ServerId, prev: Index, entries
     assert prev_term is not None, f"entry {prev} lies outside the log"
     seq = state.next_seq()
     last = Index(prev + len(entries))
-    progress.flights.add(seq, Flight(prev, last, state.log.size_of(Index(prev + 1), last) if entries else 0))
+    size = state.log.size_of(Index(prev + 1), last) if entries else 0
+    progress.flights.add(seq, Flight(prev, last, size, progress.has(prev)))
     progress.due = progress.news = False
     if progress.mode is Mode.PROBE:
         progress.probing = True
@@ -177,6 +179,9 @@ def on_append_response(state: State, sender: ServerId, response: AppendEntriesRe
     progress = answering(state, sender, response.request_term)
     flight = progress.flights.get(response.seq) if progress is not None else None
     if progress is None or flight is None or response.match_index > flight.last:
+        return
+    if flight.is_sure and _is_conflict(response, flight.prev):
+        _lose(state, progress)
         return
     progress.heard(state.now)
     if not response.success:
@@ -196,7 +201,24 @@ def answering(state: State, sender: ServerId, request_term: Term) -> Progress | 
     if leadership is None or request_term != leadership.term:
         return None
     progress = leadership.progress.get(sender.node_id)
-    return progress if progress is not None and progress.peer == sender else None
+    if progress is None or progress.peer != sender or progress.has_lost_data:
+        return None
+    return progress
+
+
+def _is_conflict(response: AppendEntriesResponse, prev: Index) -> bool:
+    """Whether it says that the follower's log has another entry at `prev`, or none."""
+    return not response.success and response.conflict_index is not None and response.conflict_index <= prev
+
+
+def _lose(state: State, progress: Progress) -> None:
+    """A follower refuses what it had acknowledged before it was asked: it lost that (spec LEADER-10).
+
+    No order in which messages arrive explains it. In this term nobody else changed its log, and what it
+    acknowledged, it had on its disk; so it has another disk now, or an older one.
+    """
+    progress.lose()
+    state.out.lost_data.append(LostData(progress.member, progress.boot_id, progress.acknowledged, state.term))
 
 
 def _back_up(state: State, progress: Progress, flight: Flight, response: AppendEntriesResponse) -> None:
@@ -242,7 +264,7 @@ def on_connected(state: State, server: ServerId, boot_id: bytes) -> None:
     state.connected[server.node_id] = (server, boot_id)
     progress = _progress_at(state, server)
     if progress is not None:
-        progress.connect(server, boot_id)
+        progress.connect(server, boot_id, state.log.base_index)
 
 
 def on_disconnected(state: State, server: ServerId) -> None:

@@ -117,7 +117,7 @@ def on_snapshot_response(state: State, progress: Progress, response: InstallSnap
 
 
 def _continue_after(progress: Progress, index: Index) -> None:
-    progress.match = max(progress.match, index)
+    progress.took(index)
     progress.probe(Index(progress.match + 1))
     progress.transfer = None
     progress.mode = Mode.REPLICATE

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from casty.raft.barrier import Barrier
     from casty.raft.durable import Durable
-    from casty.raft.events import Committed, Passed, Restored
+    from casty.raft.events import Committed, LostData, Passed, Restored
     from casty.raft.log import Log
     from casty.raft.messages import Message, Request, Response
     from casty.raft.options import Options
@@ -118,6 +118,7 @@ class Outbox:
     lost: list[object] = field(default_factory=list[object])
     passed: list[Passed] = field(default_factory=list["Passed"])
     notices: list[Notice] = field(default_factory=list[Notice])
+    lost_data: list[LostData] = field(default_factory=list["LostData"])
 
 
 @dataclass(slots=True)

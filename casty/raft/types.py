@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, NewType
 from zlib import crc32
@@ -37,6 +37,26 @@ class ServerId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.node_id}/{self.store_id.hex()[:8]}"
+
+
+class Boot(NamedTuple):
+    """A start of a process on a data directory."""
+
+    boot_id: bytes
+    revision: int
+    """Of the directory, when that process had made its start durable (spec HELLO-10)."""
+
+
+class PeerRevision(NamedTuple):
+    """What another server said last of its data directory, so that an older copy of it is told apart."""
+
+    server: ServerId
+    revision: int
+    """The highest it has announced (spec HELLO-10)."""
+    boot_id: bytes
+    """Of the process that announced it."""
+    refused: tuple[bytes, ...] = ()
+    """The latest boots on older copies of it, and so of no directory that may come back."""
 
 
 type Members = tuple[ServerId, ...]
@@ -119,6 +139,8 @@ class Write:
     base: LogBase | None = None
     """Goes with `snapshot`: up to where the log is discarded, at most to the snapshot's end; None: up to
     there."""
+    peers: tuple[PeerRevision, ...] | None = None
+    """All that is remembered of other servers' directories from here on; None leaves it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +154,10 @@ class Recovered:
     """The log from index ``base.index + 1`` on. A part of it may be in the snapshot, too."""
     kept_from: LogBase | None = None
     """Where the log begins, if that is before the snapshot's end."""
+    peers: tuple[PeerRevision, ...] = ()
+    boots: tuple[Boot, ...] = field(default=(), compare=False)
+    """The latest starts of a process on the store, newest first. The first is this one; the store drew its id.
+    It is no part of what is compared: the same may be found by another boot."""
 
     @property
     def base(self) -> LogBase:

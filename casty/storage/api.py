@@ -17,6 +17,15 @@ class Store(Protocol):
     A failed fsync is never retried, for the kernel may have dropped the pages it could not write.
     """
 
+    @property
+    def revision(self) -> int:
+        """How far the store has come: durable, and higher after each write and each `load` than ever before.
+
+        A store that says less than one said before it, or as much, is an older copy of that one. Safe to read
+        from another thread.
+        """
+        ...
+
     def load(self) -> Recovered:
         """What was remembered, verified and synced again. Comes once, before everything else.
 

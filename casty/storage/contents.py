@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
-from casty.raft.types import Configuration, Entry, EntryKind, HardState, LogBase, ServerId, StoreId
+from casty.raft.types import (
+    Boot,
+    Configuration,
+    Entry,
+    EntryKind,
+    HardState,
+    LogBase,
+    PeerRevision,
+    ServerId,
+    StoreId,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +49,9 @@ class Change(NamedTuple):
     first_index: Index | None
     entries: Sequence[Entry]
     base: LogBase | None = None
+    peers: Sequence[PeerRevision] | None = None
+    boot_id: bytes | None = None
+    """Of a process that starts with this record; the other fields say nothing then."""
 
 
 class SegmentHeader(NamedTuple):
@@ -54,6 +67,11 @@ class SegmentHeader(NamedTuple):
     snapshot: SnapshotRef | None
     base: LogBase
     last_index: Index
+    revision: int
+    """How many records of changes the segments before it have held since the store was made."""
+    peers: Sequence[PeerRevision]
+    boots: Sequence[Boot]
+    """The latest, newest first."""
 
 
 class SnapshotHeader(NamedTuple):
@@ -78,8 +96,10 @@ def unpack_changes(payload: memoryview) -> list[Change]:
                 first_index,
                 [Entry(term, _KINDS[kind], data) for term, kind, data in entries],
                 None if base is None else LogBase(*base),
+                None if peers is None else _peers(peers),
+                boot_id,
             )
-            for hard_state, snapshot, first_index, entries, base in _unpack(payload)
+            for hard_state, snapshot, first_index, entries, base, peers, boot_id in _unpack(payload)
         ]
     except (TypeError, LookupError) as error:
         raise ValueError(f"not the changes of a write: {error}") from error
@@ -90,13 +110,15 @@ def unpack_segment_header(payload: memoryview) -> SegmentHeader:
     try:
         version, *fields = _unpack(payload)
         _check_format(version)
-        node_id, store_id, number, previous_checksum, hard_state, snapshot, base, last_index = fields
+        node_id, store_id, number, previous_checksum, hard_state, snapshot, base, last_index, *rest = fields
         state, log_base = _hard_state(hard_state), LogBase(*base)
         ref = None if snapshot is None else _snapshot_ref(snapshot)
+        revision, peers, boots = rest
+        known, starts = _peers(peers), tuple(Boot(*boot) for boot in boots)
     except TypeError as error:
         raise ValueError(f"not the header of a segment: {error}") from error
-    store = StoreId(store_id)
-    return SegmentHeader(version, node_id, store, number, previous_checksum, state, ref, log_base, last_index)
+    sums = previous_checksum, state, ref, log_base, last_index, revision, known, starts
+    return SegmentHeader(version, node_id, StoreId(store_id), number, *sums)
 
 
 def unpack_snapshot_header(payload: memoryview) -> SnapshotHeader:
@@ -139,6 +161,14 @@ def _hard_state(fields: tuple[Any, Any, Any]) -> HardState:
         term,
         None if voted_for is None else ServerId(*voted_for),
         None if lock is None else tuple(ServerId(*server) for server in lock),
+    )
+
+
+def _peers(
+    rows: tuple[tuple[tuple[NodeId, StoreId], int, bytes, tuple[bytes, ...]], ...],
+) -> tuple[PeerRevision, ...]:
+    return tuple(
+        PeerRevision(ServerId(*server), number, boot, refused) for server, number, boot, refused in rows
     )
 
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from casty.errors import StorageError, UnusableStoreError
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("casty.storage")
 
-STORE_ID_BYTES = 16
-"""128 random bits: nobody draws the same twice."""
+ID_BYTES = 16
+"""Of store ids and boot ids: 128 random bits, which are never drawn twice."""
 
 
 class FileStore:
@@ -102,6 +103,11 @@ class FileStore:
         """What `save_snapshot` has saved and no write refers to yet. Guarded by `_saved_changed`."""
         self._saving = 0
         """Calls of `save_snapshot` under way. Guarded by `_saved_changed`."""
+
+    @property
+    def revision(self) -> int:
+        """See `Store.revision`."""
+        return self._outline.revision
 
     def load(self) -> Recovered:
         """See `Store.load`."""
@@ -173,8 +179,16 @@ class FileStore:
 
     def _load(self) -> Recovered:
         found = recovery.read_log(self._directory, self.node_id)
-        if found is None:
-            return self._create()
+        recovered = self._create() if found is None else self._recover(found)
+        assert self._log is not None, "both open the log"
+        start = Change(None, None, None, (), boot_id=self._random_bytes(ID_BYTES))
+        after = self._outline.copy()
+        after.apply(*start)
+        after.revision += 1
+        self._perform(self._log, [start], after)
+        return replace(recovered, boots=after.boots)
+
+    def _recover(self, found: recovery.Found) -> Recovered:
         outline = found.ledger.outline
         ref = outline.snapshot
         snapshot = None if ref is None else snapshots.load(self._directory, ref)
@@ -185,14 +199,15 @@ class FileStore:
         self._directory.remove(self._log.discard(outline))
         store_id = found.owner.store_id
         span = f"term {outline.hard_state.term}, log {outline.first_index} to {outline.last_index}"
+        span += f", revision {outline.revision}"
         logger.info("%s: recovered store %s: %s", self._directory.path, store_id.hex(), span)
         entries = tuple(found.ledger.entries)
-        return Recovered(store_id, outline.hard_state, snapshot, entries, outline.kept_from)
+        return Recovered(store_id, outline.hard_state, snapshot, entries, outline.kept_from, outline.peers)
 
     def _create(self) -> Recovered:
         """Makes the first segment, and with it the store: before it there is nothing, after it everything."""
         self._directory.remove_temporary()
-        owner = Owner(self.node_id, StoreId(self._random_bytes(STORE_ID_BYTES)))
+        owner = Owner(self.node_id, StoreId(self._random_bytes(ID_BYTES)))
         segment = begin_segment(self._directory, self._sizes, segment_header(owner, 1, 0, self._outline))
         self._log = SegmentedLog(self._directory, owner, self._sizes, segment, 1, Homes())
         path, store_id = self._directory.path, owner.store_id.hex()
@@ -205,9 +220,10 @@ class FileStore:
         changes: list[Change] = []
         for write in writes:
             ref = None if write.snapshot is None else self._reference(write.snapshot)
-            change = Change(write.hard_state, ref, write.first_index, write.entries, write.base)
+            change = Change(write.hard_state, ref, write.first_index, write.entries, write.base, write.peers)
             after.apply(*change)
             changes.append(change)
+        after.revision += 1
         return changes, after
 
     def _perform(self, log: SegmentedLog, changes: list[Change], after: Outline[SnapshotRef]) -> None:

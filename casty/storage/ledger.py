@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from casty.raft.types import HardState, Index, LogBase
+from casty.raft.types import Boot, HardState, Index, LogBase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from casty.raft.types import Entry, Term
+    from casty.raft.types import Entry, PeerRevision, Term
+
+BOOTS_MAX = 32
+"""Starts of a process that a store remembers (spec limit boots_max)."""
 
 
 class Covering(Protocol):
@@ -32,6 +35,11 @@ class Outline[S: Covering]:
     """Invariant: not beyond the snapshot's last included entry."""
     last_index: Index = Index(0)
     """Where the log ends. Invariant: not below the snapshot's last included index."""
+    peers: tuple[PeerRevision, ...] = ()
+    revision: int = 0
+    """How many records of changes there have been. It rises with each, at each start too, and never falls."""
+    boots: tuple[Boot, ...] = ()
+    """The latest starts, newest first."""
 
     @property
     def first_index(self) -> Index:
@@ -55,6 +63,8 @@ class Outline[S: Covering]:
         first_index: Index | None,
         entries: Sequence[Entry],
         base: LogBase | None = None,
+        peers: Sequence[PeerRevision] | None = None,
+        boot_id: bytes | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         if snapshot is not None and base is None:
@@ -67,9 +77,13 @@ class Outline[S: Covering]:
             self.last_index = max(self.last_index, snapshot.last_included_index)
         if first_index is not None:
             self.last_index = Index(first_index + len(entries) - 1)
+        if peers is not None:
+            self.peers = tuple(peers)
+        if boot_id is not None:
+            self.boots = (Boot(boot_id, self.revision + 1), *self.boots)[:BOOTS_MAX]
 
     def copy(self) -> Outline[S]:
-        return Outline(self.hard_state, self.snapshot, self.base, self.last_index)
+        return replace(self)
 
     def _check(
         self, snapshot: S | None, first_index: Index | None, entries: Sequence[Entry], base: LogBase | None
@@ -115,10 +129,12 @@ class Ledger[S: Covering]:
         first_index: Index | None,
         entries: Sequence[Entry],
         base: LogBase | None = None,
+        peers: Sequence[PeerRevision] | None = None,
+        boot_id: bytes | None = None,
     ) -> None:
         """Adds one write. Raises ValueError, having changed nothing, when it does not fit what is there."""
         seen_from = self.seen_from
-        self.outline.apply(hard_state, snapshot, first_index, entries, base)
+        self.outline.apply(hard_state, snapshot, first_index, entries, base, peers, boot_id)
         if snapshot is not None:
             gone = max(self.outline.first_index - seen_from, 0)
             del self.entries[:gone]

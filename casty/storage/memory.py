@@ -33,9 +33,18 @@ class MemoryStore:
         """See `Store.load`. Comes first, and again after every crash, loss, failure or close."""
         self._stopped = None
         self._apply(len(self._staged))
-        outline = self._outline = self._ledger.outline.copy()
-        entries = tuple(self._ledger.entries)
-        return Recovered(self._store_id, outline.hard_state, outline.snapshot, entries, outline.kept_from)
+        ledger = self._ledger
+        ledger.apply(None, None, None, (), boot_id=self._random.randbytes(16))
+        ledger.outline.revision += 1
+        outline = self._outline = ledger.outline.copy()
+        entries = tuple(ledger.entries)
+        sums = outline.snapshot, entries, outline.kept_from, outline.peers, outline.boots
+        return Recovered(self._store_id, outline.hard_state, *sums)
+
+    @property
+    def revision(self) -> int:
+        """See `Store.revision`."""
+        return self._ledger.outline.revision
 
     def write(self, writes: Sequence[Write]) -> None:
         """See `Store.write`."""
@@ -47,7 +56,9 @@ class MemoryStore:
         self._require_running()
         outline = self._outline.copy()
         for write in writes:
-            outline.apply(write.hard_state, write.snapshot, write.first_index, write.entries, write.base)
+            outline.apply(
+                write.hard_state, write.snapshot, write.first_index, write.entries, write.base, write.peers
+            )
         self._outline = outline
         self._staged += writes
 
@@ -90,7 +101,10 @@ class MemoryStore:
 
     def _apply(self, count: int) -> None:
         for write in self._staged[:count]:
-            self._ledger.apply(write.hard_state, write.snapshot, write.first_index, write.entries, write.base)
+            self._ledger.apply(
+                write.hard_state, write.snapshot, write.first_index, write.entries, write.base, write.peers
+            )
+            self._ledger.outline.revision += 1
         del self._staged[:count]
 
     def _require_running(self) -> None:

@@ -191,7 +191,10 @@ class _Reader:
             raise UnusableStoreError(f"{self._directory.path}: {whose}; this is node {self._node_id}")
         if self._owner is None:
             self._owner = Owner(header.node_id, header.store_id)
-            self.ledger = Ledger(Outline(header.hard_state, header.snapshot, header.base, header.last_index))
+            before = Outline(header.hard_state, header.snapshot, header.base, header.last_index)
+            before.revision, before.peers = header.revision, tuple(header.peers)
+            before.boots = tuple(header.boots)
+            self.ledger = Ledger(before)
             self._checksum = header.previous_checksum
         expected = segment_header(self._owner, number, self._checksum, self.ledger.outline)
         for field, found, wanted in zip(header._fields, header, expected, strict=True):
@@ -207,6 +210,7 @@ class _Reader:
                 self.ledger.apply(*change)
                 if change.first_index is not None:
                     self.homes.move(change.first_index, len(change.entries), number)
+            self.ledger.outline.revision += 1
         except ValueError as error:
             raise _corrupt(self._path, record.offset, str(error)) from error
 

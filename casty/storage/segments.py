@@ -153,8 +153,19 @@ def segment_header(
     owner: Owner, number: int, previous_checksum: int, outline: Outline[SnapshotRef]
 ) -> SegmentHeader:
     """How the segment begins that follows on what `outline` says."""
-    state, snapshot, last_index = outline.hard_state, outline.snapshot, outline.last_index
-    return SegmentHeader(FORMAT, *owner, number, previous_checksum, state, snapshot, outline.base, last_index)
+    return SegmentHeader(
+        FORMAT,
+        *owner,
+        number,
+        previous_checksum,
+        outline.hard_state,
+        outline.snapshot,
+        outline.base,
+        outline.last_index,
+        outline.revision,
+        outline.peers,
+        outline.boots,
+    )
 
 
 def open_name(number: int) -> str:

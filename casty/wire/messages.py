@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 from casty.errors import MessageTooLargeError, ProtocolError, SerializationError
-from casty.raft.types import ClusterId, NodeId, StoreId
+from casty.raft.types import Boot, ClusterId, NodeId, StoreId
 from casty.wire import _protocol as p
 from casty.wire.frames import encode_frame
 from casty.wire.packing import is_array, is_map, is_packed_map, pack, packed_field, split_map
@@ -18,11 +18,13 @@ from casty.wire.raft_codec import decode_raft, encode_raft
 from casty.wire.schema import (
     NODE_ID_FORM,
     Shape,
+    acceptor,
     bad_payload,
     check_whole,
     is_node_id,
     is_u63,
     is_u64,
+    mistyped,
     unpacked,
 )
 from casty.wire.words import packable, shown
@@ -57,6 +59,10 @@ class Hello:
     """Known once the node's log or snapshot holds it."""
     member: bool = True
     version: int = p.PROTOCOL_VERSION
+    revision: int | None = None
+    """How far the node's data directory has come (HELLO-10); None where it has none, or does not say."""
+    boots: tuple[Boot, ...] = ()
+    """The directory's latest boots, newest first; empty where it does not say. At most `boots_max` count."""
 
 
 class Peer(NamedTuple):
@@ -72,6 +78,8 @@ class Peers:
 
     node_id: NodeId
     peers: tuple[Peer, ...]
+    revision: int | None = None
+    """How far the node's data directory has come by now (PEER-11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +192,9 @@ class MessageCodec:
                 return self._frame(p.LOOKUP_RES, actor, pack(fields))
             case Ping(id, pong):
                 return self._frame(p.PING, "", pack({"id": id, "pong": pong}))
-            case Peers(node_id, peers):
+            case Peers(node_id, peers, revision):
                 rows = [[peer_id, str(address)] for peer_id, address in peers]
-                return self._frame(p.PEER_LIST, node_id, pack({"peers": rows}))
+                return self._frame(p.PEER_LIST, node_id, pack(_present(peers=rows, revision=revision)))
             case Hello():
                 return self._frame(p.PEER_LIST, message.node_id, _hello_payload(message))
             case ErrorFrame(code, rule, text):
@@ -237,7 +245,8 @@ class MessageCodec:
             case p.PING:
                 return Ping(*_PING.read(data))
             case p.PEER_LIST:
-                return Peers(NodeId(name), _peers(*_PEERS.read(data)))
+                rows, revision = _PEERS.read(data)
+                return Peers(NodeId(name), _peers(rows), revision)
             case p.ERROR:
                 return ErrorFrame(*_ERROR.read(data))
             case p.HEARTBEAT:
@@ -265,9 +274,8 @@ class MessageCodec:
             raise ProtocolError("HELLO_EXPECTED", "HELLO-1", f"{said} came before a hello")
         payload = unpacked("PEER_LIST.hello", data)
         _check_version(payload)
-        version, cluster, cluster_id, store_id, boot_id, lane, address, size, member = _HELLO.values_of(
-            payload, data
-        )
+        fields = _HELLO.values_of(payload, data)
+        version, cluster, cluster_id, store_id, boot_id, lane, address, size, member, revision, boots = fields
         if not is_node_id(name):
             raise bad_payload("HELLO-5", f"the hello's frame name is {shown(name)}; expected {NODE_ID_FORM}")
         return Hello(
@@ -281,6 +289,8 @@ class MessageCodec:
             cluster_id,
             member is not False,
             version,
+            revision,
+            _boots(boots or []),
         )
 
     def _frame(self, kind: int, name: str, payload: bytes) -> bytes:
@@ -380,6 +390,8 @@ def _hello_payload(hello: Hello) -> bytes:
             address=hello.address,
             expected_size=hello.expected_size,
             member=None if hello.member else False,
+            revision=hello.revision,
+            boots=[list(boot) for boot in hello.boots] or None,
         )
     )
 
@@ -389,6 +401,17 @@ def _check_version(payload: object) -> None:
     if type(version) is int and version >= 0 and version != p.PROTOCOL_VERSION:
         text = f"the hello is of version {version} of the protocol; this node speaks {p.PROTOCOL_VERSION}"
         raise ProtocolError("VERSION_MISMATCH", "HELLO-4", text)
+
+
+def _boots(rows: list[Any]) -> tuple[Boot, ...]:
+    for at, row in enumerate(rows):
+        place = f"PEER_LIST.hello.boots[{at}]"
+        if not is_array(row) or len(row) != 2:
+            raise bad_payload("PAYLOAD-2", f"{place} is {shown(row)}; expected [boot_id, revision]")
+        for value, field in zip(row, p.STRUCTS["boot"], strict=True):
+            if not acceptor(field)(value):
+                raise mistyped(f"{place}.{field.name}", value, field)
+    return tuple(Boot(*row) for row in rows)
 
 
 def _peers(rows: list[Any]) -> tuple[Peer, ...]:

@@ -162,7 +162,7 @@ async def leader_whose_disk_hangs_gives_up(stage: Stage) -> None:
 
 
 @case(
-    "P-29",
+    "P-32",
     "LEADER-11",
     layer=Layer.DISK,
     level=Level.STRICT,

@@ -213,7 +213,7 @@ async def batches_stay_within_their_limit(stage: Stage) -> None:
         n2.acknowledge(heard)
 
 
-@case("R-51", "LEADER-12", harm=Harm.LIVENESS, level=Level.STRICT)
+@case("R-53", "LEADER-12", harm=Harm.LIVENESS, level=Level.STRICT)
 async def bytes_on_the_way_stay_within_their_limit(stage: Stage) -> None:
     """No more than inflight_bytes_max of entries is on the way to one follower.
 

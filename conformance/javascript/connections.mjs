@@ -13,6 +13,7 @@ const ERROR = TYPE_BY_NAME.get('ERROR').id;
 const LINGER_MS = 500;
 const IN_USE_MS = 1000;
 const PING_EVERY_MS = 250;
+const SAY_EVERY_MS = 750; // how far the directory has come, where it has: within a second (PEER-11)
 
 export const clock = () => performance.now(); // monotonic (ELECT-4)
 
@@ -190,9 +191,12 @@ export class Network {
   connections = new Set();
   #members = new Map(); // 'node store' to {node, store, lostAt}: who said hello as a member (FORM-4)
   #strangers = 0;
+  #saidAt = 0;
+  #said = undefined;
 
   /**
-   * me: {node, store, boot, member}; cluster, size; clusterId() may be null; address() what I announce.
+   * me: {node, store, boot, boots, member}; cluster, size; clusterId() may be null; address() what I announce.
+   * revision() is how far my directory has come, undefined without one; revisions what peers said of theirs.
    * up(conn), down(conn), receive(conn, name, message) and self(conn) are called.
    */
   constructor(options) {
@@ -230,6 +234,7 @@ export class Network {
     return writeHello(me.node, {
       version: 1n, cluster, cluster_id: this.clusterId() ?? undefined, store_id: me.store, boot_id: me.boot,
       lane, address: this.address(), expected_size: size, member: me.member ? undefined : false,
+      revision: this.revision(), boots: me.boots,
     });
   }
 
@@ -260,7 +265,11 @@ export class Network {
       refuse('SIZE_MISMATCH', 'HELLO-4', `expected_size ${hello.expected_size}; here it is ${this.size}`);
     }
     const earlier = this.opened().filter((other) => other.node === hello.node && other.peer.boot_id !== hello.boot_id);
-    if (earlier.length === 0) return this.#welcome(conn, hello);
+    if (earlier.length === 0) {
+      const stale = hello.member && this.me.member ? this.revisions.objection(hello) : null;
+      if (stale) refuse('STALE_DATA', 'HELLO-11', stale);
+      return this.#welcome(conn, hello);
+    }
     this.#whoLives(earlier, (alive) => this.#decided(conn, hello, earlier, alive));
   }
 
@@ -305,6 +314,7 @@ export class Network {
       conn.write(this.#myHello(lane)); // the acceptor repeats the lane
     }
     conn.open({ ...hello, store: hello.store_id, address: this.#seenAddress(conn, hello.address) });
+    if (hello.member) this.revisions.note({ node, store: hello.store_id, revision: hello.revision, boot });
     if (hello.member) this.#members.set(`${node} ${hello.store_id}`, { node, store: hello.store_id, lostAt: null });
     this.up(conn);
     for (const old of replaced) old.close(); // PEER-7
@@ -344,12 +354,33 @@ export class Network {
   /** PEER-9: any byte is a sign of life, one of an unfinished frame, too. Who is not read from cannot give one. */
   #pingIdle() {
     const now = clock();
+    if (now - this.#saidAt >= SAY_EVERY_MS) this.#sayRevision(now);
     for (const conn of this.opened()) {
       const silent = now - conn.heard;
       if (silent >= LIMITS.pingDeadMs && !conn.socket.isPaused()) {
         this.log(`${conn.node} is silent for ${Math.round(silent)} ms`);
         conn.close();
       } else if (silent >= LIMITS.pingIdleMs && now - conn.pinged >= LIMITS.pingIdleMs) conn.ping();
+    }
+  }
+  #sayRevision(now) {
+    this.#saidAt = now;
+    const revision = this.revision();
+    if (revision === undefined || revision === this.#said) return;
+    this.#said = revision;
+    const told = new Set();
+    for (const conn of this.opened().filter(({ peer }) => peer.member)) {
+      if (!told.has(conn.node)) conn.send('PEER_LIST', { peers: [], revision }, this.me.node);
+      told.add(conn.node);
+    }
+  }
+
+  /** LEADER-10: this boot does not have what it acknowledged; it is told, and kept out from now on. */
+  keepOut({ node, store, boot }, text) {
+    for (const conn of this.opened()) {
+      if (conn.node === node && conn.peer.store === store && conn.peer.boot_id === boot) {
+        conn.fail(new Fault('STALE_DATA', 'LEADER-10', text));
+      }
     }
   }
 }

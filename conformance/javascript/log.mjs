@@ -6,6 +6,11 @@
 //   state    term, vote and locked list, together (PERSIST-1)
 //   entries  the log from an index on; what stood there is removed by the same record (APPEND-3)
 //   snapshot the file that stands for all entries up to an index
+//   boot     a start of a process (HELLO-10)
+//   peers    what other nodes said of their directories (HELLO-11)
+//   past     after a compaction: how many batches there were before, and the latest boots
+//
+// The directory's revision is the number of batches it has ever held: each is durable before the next.
 //
 // A batch is what one fdatasync made durable, so at most the last one can be torn, and a tear is visible: the file ends
 // within the batch, or a whole sector of it holds zeros. Anything else that does not add up is corruption (PERSIST-5).
@@ -18,7 +23,7 @@ import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { decode, encode } from './msgpack.mjs';
 import { Entries } from './entries.mjs';
-import { isNodeId } from './protocol.mjs';
+import { LIMITS, isNodeId } from './protocol.mjs';
 import { readSnapshot, snapshotName, syncDirectory, writeWhole } from './snapshots.mjs';
 
 const HEAD = 12;
@@ -44,6 +49,9 @@ const encodeRecord = (r) => {
     case 'entries': return ['entries', r.from, r.entries.map((e) => [e.term, e.kind, e.data])];
     case 'snapshot':
       return ['snapshot', r.index, r.term, r.cluster_id, r.members.map(pairOut), r.file, BigInt(r.size), BigInt(r.checksum)];
+    case 'boot': return ['boot', r.id];
+    case 'peers': return ['peers', r.peers.map((p) => [p.node, p.store, p.revision, p.boot, p.refused])];
+    case 'past': return ['past', r.revision, r.boots.map(({ id, revision }) => [id, revision])];
     default: throw new Error(`no record is of kind ${r.kind}`);
   }
 };
@@ -58,6 +66,11 @@ const decodeRecord = ([kind, ...f]) => {
       const meta = { index, term, cluster_id, members: members.map(pairIn) };
       return { kind, ...meta, file, size: Number(size), checksum: Number(checksum) };
     }
+    case 'boot': return { kind, id: f[0] };
+    case 'peers': {
+      return { kind, peers: f[0].map(([node, store, revision, boot, refused]) => ({ node, store, revision, boot, refused })) };
+    }
+    case 'past': return { kind, revision: f[0], boots: f[1].map(([id, revision]) => ({ id, revision })) };
     default: throw new Error(`no record is of kind ${kind}`);
   }
 };
@@ -114,11 +127,24 @@ export class Memory {
   state = { kind: 'state', term: 0n, votedFor: null, list: null };
   snapshot = null;
   log = new Entries();
+  revision = 0n;
+  boots = []; // the latest, newest first, as {id, revision}
+  peers = [];
+
+  /** The records of one batch, which makes the revision a new one. */
+  take(records) {
+    for (const record of records) this.apply(record);
+    this.revision += 1n;
+  }
 
   apply(record) {
     if ((record.kind === 'node') !== (this.node === null)) throw new Error('the first record, and only that, names the node');
     if (record.kind === 'node') this.node = record;
     else if (record.kind === 'state') this.state = record;
+    else if (record.kind === 'boot') {
+      this.boots = [{ id: record.id, revision: this.revision + 1n }, ...this.boots].slice(0, LIMITS.boots);
+    } else if (record.kind === 'peers') this.peers = record.peers;
+    else if (record.kind === 'past') Object.assign(this, { revision: record.revision, boots: record.boots });
     else if (record.kind === 'snapshot') {
       this.snapshot = record;
       this.log.rebase(record.index, record.term);
@@ -140,6 +166,8 @@ export class Memory {
       yield [{ kind: 'entries', from, entries }];
       from += BigInt(entries.length);
     }
+    const { revision, boots, peers } = this; // last, for each batch before it counts
+    yield [{ kind: 'past', revision, boots }, { kind: 'peers', peers }];
   }
 
   durable(data) {
@@ -180,6 +208,7 @@ export class Disk {
   #queue = [];
   #busy = false;
   #failed = false;
+  #last = 0; // seq of the latest write
 
   /** Opens or makes a directory. Without a node id, the one it remembers. Throws Unusable or Nameless. */
   static async open(path, nodeId) {
@@ -233,6 +262,8 @@ export class Disk {
       });
     }
     await this.#sweep();
+    this.boot = randomBytes(16).toString('hex');
+    await this.#append([{ kind: 'boot', id: this.boot }]); // before the first hello (HELLO-10)
     this.node = { node: node.node, store: node.store };
     this.durable = this.memory.durable(data);
   }
@@ -244,7 +275,7 @@ export class Disk {
       let step;
       try {
         step = batches.next();
-        for (const record of step.done ? [] : step.value) this.memory.apply(record);
+        if (!step.done) this.memory.take(step.value);
       } catch (error) {
         throw new Unusable(`${this.path}: ${error.message}`);
       }
@@ -261,14 +292,26 @@ export class Disk {
     }
   }
 
+  /** How far the directory has come, durably (HELLO-10). */
+  get revision() {
+    return this.memory.revision;
+  }
+
   write(seq, record) {
+    this.#last = seq;
     this.#queue.push({ seq, record });
     this.#work();
   }
 
   writeSnapshot(seq, meta, data) {
+    this.#last = seq;
     this.#queue.push({ seq, meta, data });
     this.#work();
+  }
+
+  /** Keeps what is known of peers' directories, after what was written before. */
+  remember(peers) {
+    this.write(this.#last, { kind: 'peers', peers });
   }
 
   /** Does the writes in order, as many as wait with one fdatasync. */
@@ -305,7 +348,7 @@ export class Disk {
     await this.#put(this.file, bytes, this.size);
     await this.file.datasync();
     this.size += bytes.length;
-    for (const record of records) this.memory.apply(record);
+    this.memory.take(records);
   }
 
   async #put(file, bytes, position) {
@@ -335,6 +378,7 @@ export class Disk {
     this.file = aside;
     this.size = size;
     await old.close();
+    this.memory.revision += 1n; // as it will be found: the last batch counts, too
     await this.#sweep();
   }
 }
@@ -346,8 +390,12 @@ export class NoDisk {
 
   constructor(nodeId) {
     this.node = { node: nodeId, store: randomBytes(16).toString('hex') };
-    this.durable = new Memory().durable(null);
+    this.boot = randomBytes(16).toString('hex');
+    this.memory = new Memory();
+    this.durable = this.memory.durable(null);
   }
+
+  remember() {}
 
   write(seq) {
     setImmediate(() => this.onDurable(seq));

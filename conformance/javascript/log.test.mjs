@@ -50,16 +50,21 @@ test('a torn tail is cut off at every length, and a flipped bit anywhere is refu
   const path = await directory(t);
   const disk = await Disk.open(path, 'n1');
   await written(disk, STATE);
-  const { size } = await stat(disk.path);
-  await written(disk, { kind: 'entries', from: 1n, entries: [FIRST] });
   await disk.close();
+  const { size: before } = await stat(disk.path);
+  const again = await Disk.open(path, 'n1');
+  const { size } = await stat(disk.path);
+  await written(again, { kind: 'entries', from: 1n, entries: [FIRST] });
+  await again.close();
   const whole = await readFile(disk.path);
   for (const length of [size + 1, size + 13, whole.length - 1]) {
     await writeFile(disk.path, whole.subarray(0, length));
     const cut = await Disk.open(path, 'n1');
     assert.deepEqual([cut.durable.term, cut.durable.entries.last], [3n, 0n]);
     await cut.close();
-    assert.equal((await stat(disk.path)).size, size);
+    const after = await readFile(disk.path); // a record of the start where the torn one was
+    assert.ok(after.subarray(0, size).equals(whole.subarray(0, size)));
+    assert.equal(after.length, 2 * size - before);
   }
   for (const at of [0, 5, 20, size - 1, size, size + 9, size + 20, whole.length - 1]) {
     const flipped = Buffer.from(whole);
@@ -67,4 +72,28 @@ test('a torn tail is cut off at every length, and a flipped bit anywhere is refu
     await writeFile(disk.path, flipped);
     await assert.rejects(Disk.open(path, 'n1'), (error) => error instanceof Unusable && /log: offset \d+/.test(error.message), `byte ${at}`);
   }
+});
+
+test('the revision rises with each start and write, also over a compaction, and peers are remembered (HELLO-10, HELLO-11)', async (t) => {
+  const path = await directory(t);
+  const peers = [{ node: 'n2', store: ID, revision: 7n, boot: ID, refused: [ID] }];
+  const revisions = [0n];
+  const boots = [];
+  for (let start = 0; start < 3; start += 1) {
+    const disk = await Disk.open(path, 'n1');
+    assert.deepEqual(disk.memory.boots.map(({ id }) => id), [disk.boot, ...boots]);
+    assert.equal(disk.memory.boots[0].revision, disk.revision);
+    assert.deepEqual(disk.memory.peers, start ? peers : []);
+    boots.unshift(disk.boot);
+    revisions.push(disk.revision);
+    await written(disk, STATE, { kind: 'peers', peers });
+    revisions.push(disk.revision);
+    if (start === 0) {
+      const entries = { kind: 'entries', from: 1n, entries: [FIRST, command(1n)] };
+      await written(disk, entries, { index: 2n, term: 1n, cluster_id: ID, members: TRIO, data: Buffer.from('two') });
+      revisions.push(disk.revision);
+    }
+    await disk.close();
+  }
+  revisions.reduce((before, after) => assert.ok(after > before, `${before}, then ${after}`) ?? after);
 });

@@ -41,17 +41,20 @@ const list = (kind) => ({
   write: (v) => v.map(kind.write ?? ((item) => item)),
 });
 const struct = (fields) => ({ read: (v, where) => readFields(v, fields, where), write: (v) => writeFields(v, fields) });
-const pair = (first, second, kind) => ({
+const written = (kind, v) => (kind.write ? kind.write(v) : v);
+const pair = (first, one, second, other) => ({
   read(v, where) {
     if (!Array.isArray(v) || v.length !== 2) bad(where, `[${first}, ${second}]`, v, 'PAYLOAD-2');
-    return { [first]: str.read(v[0], where), [second]: kind.read(v[1], where) };
+    return { [first]: one.read(v[0], where), [second]: other.read(v[1], where) };
   },
-  write: (v) => [v[first], (kind.write ?? ((x) => x))(v[second])],
+  write: (v) => [written(one, v[first]), written(other, v[second])],
 });
 
 /** {node, store}: a server. Its store is 32 hex digits. */
-export const server = pair('node', 'store', bin16);
-const peer = pair('node', 'address', str);
+export const server = pair('node', str, 'store', bin16);
+const peer = pair('node', str, 'address', str);
+/** {id, revision}: a start of a process on a data directory. */
+export const boot = pair('id', bin16, 'revision', u63);
 const entry = struct({ term: u63, kind: oneOf('members', 'noop', 'command'), data: bin });
 const configuration = struct({ cluster_id: bin16, members: list(server) });
 
@@ -61,6 +64,7 @@ const ballotAnswer = { term: u63, request_term: u63, seq: u64, vote_granted: boo
 const HELLO = {
   version: u64, cluster: str, cluster_id: optional(bin16), store_id: bin16, boot_id: bin16,
   lane: oneOf('raft', 'actor', 'all'), address: str, expected_size: u63, member: optional(bool),
+  revision: optional(u63), boots: optional(list(boot)),
 };
 
 /** Number, name and fields of each type; `user` names the field with a user's value ('*': the whole payload). */
@@ -68,7 +72,7 @@ const TYPES = [
   [1, 'ACTOR_MSG', null, '*'],
   [2, 'LOOKUP_REQ', { id: u64 }],
   [3, 'LOOKUP_RES', { id: u64, found: bool, actor_class: optional(str) }],
-  [4, 'PEER_LIST', { peers: list(peer) }],
+  [4, 'PEER_LIST', { peers: list(peer), revision: optional(u63) }],
   [5, 'ASK_REQ', { id: u64, timeout_ms: optional(u63), message: value }, 'message'],
   [6, 'ASK_RES', {
     id: u64, value: optional(value), code: optional(str), error_type: optional(str), text: optional(str),

@@ -15,6 +15,7 @@ export const LIMITS = {
   depth: 256,
   number: 2n ** 63n - 1n,
   peers: 1024,
+  boots: 32,
   members: 64,
   pingIdleMs: 1000,
   pingDeadMs: 5000,

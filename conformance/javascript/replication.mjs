@@ -16,6 +16,8 @@ const BATCH_COUNT = 1024; // keeps a batch of empty entries from exceeding a fra
 /** One other server: what is known to match there, and what is on its way. */
 class Follower {
   match = 0n; // durable there, and equal; never falls while leader and boot last (LEADER-6)
+  acknowledged = 0n; // the most that the listed store has had, over all its boots (LEADER-10)
+  lost = false; // the listed store does not have that in this boot
   mode = 'probe';
   open = new Map(); // seq to {prev, end, bytes, idle}: requests without their last answer
   flying = 0; // bytes of entries in open requests
@@ -29,8 +31,15 @@ class Follower {
 
   /** A new boot or store begins anew (LEADER-7). */
   meet({ store, boot }) {
-    if (this.store === store && this.boot === boot) return;
-    Object.assign(this, { store, boot, match: 0n, told: 0n, stranger: store !== this.listed });
+    if (this.store === store && this.boot === boot) return false;
+    Object.assign(this, { store, boot, match: 0n, told: 0n, stranger: store !== this.listed, lost: false });
+    return true;
+  }
+
+  /** It has everything up to an index, durably. */
+  took(index) {
+    this.match = most(this.match, index);
+    if (!this.stranger) this.acknowledged = most(this.acknowledged, index);
   }
 
   /** What was in flight is forgotten (LEADER-7). */
@@ -57,12 +66,12 @@ export class Replication {
 
   /** How many of the list, the leader included, have answered within this time. */
   heard(now, withinMs) {
-    return [...this.#followers.values()].filter((f) => !f.stranger && now - f.heard < withinMs).length + 1;
+    return [...this.#followers.values()].filter((f) => !f.stranger && !f.lost && now - f.heard < withinMs).length + 1;
   }
 
   /** The highest index that so many of the list have durably; `own` is the leader's. */
   durableAt(majority, own) {
-    const indices = [own, ...[...this.#followers.values()].map((f) => (f.stranger ? 0n : f.match))];
+    const indices = [own, ...[...this.#followers.values()].map((f) => (f.stranger || f.lost ? 0n : f.match))];
     return indices.sort((a, b) => (a < b ? 1 : a > b ? -1 : 0))[majority - 1];
   }
 
@@ -78,8 +87,10 @@ export class Replication {
   linkUp(now, node) {
     const follower = this.#followers.get(node);
     if (!follower) return;
-    follower.meet(this.core.links.get(node));
-    follower.probe(this.#restart(follower));
+    const isNew = follower.meet(this.core.links.get(node));
+    const { stranger, acknowledged } = follower;
+    const asksBack = isNew && !stranger && acknowledged > 0n && acknowledged >= this.core.log.base; // for what it has acknowledged (LEADER-10)
+    follower.probe(asksBack ? acknowledged + 1n : this.#restart(follower));
     this.#feed(now, follower);
   }
 
@@ -96,7 +107,7 @@ export class Replication {
   /** A response in the leader's term; `counts` is false for a learner's. */
   answered(now, { node, store }, m, counts) {
     const follower = this.#followers.get(node);
-    if (follower?.store !== store) return;
+    if (follower?.store !== store || follower.lost) return;
     if (counts) follower.heard = now; // LEADER-4
     if (m.type === 'APPEND_ENTRIES_RES') this.#appended(now, follower, m);
     else if (m.type === 'INSTALL_SNAPSHOT_RES') this.#chunkTaken(now, follower, m);
@@ -105,7 +116,7 @@ export class Replication {
   /** Sends a follower what it may have now: entries, news of the commit, a chunk, and with each beat something (LEADER-1). */
   #feed(now, f, beat = false) {
     const { core } = this;
-    if (!core.links.has(f.node)) return;
+    if (!core.links.has(f.node) || f.lost) return;
     if (f.open.size > OPEN_MAX) f.probe(this.#restart(f));
     if (f.mode !== 'snapshot' && f.next <= core.log.base) this.#startTransfer(f); // SNAP-8
     if (f.mode === 'snapshot') return this.#feedSnapshot(now, f, beat);
@@ -128,7 +139,8 @@ export class Replication {
     const prev = next - 1n;
     const seq = this.nextSeq();
     const bytes = entries.reduce((sum, { data }) => sum + ENTRY_BYTES + data.length, 0);
-    f.open.set(seq, { prev, end: prev + BigInt(entries.length), bytes, idle });
+    const sure = !f.stranger && prev > 0n && prev <= f.acknowledged; // it cannot be refused, unless that was lost
+    f.open.set(seq, { prev, end: prev + BigInt(entries.length), bytes, idle, sure });
     f.flying += bytes;
     if (!idle) f.told = commit;
     this.send(f.node, 'APPEND_ENTRIES_REQ', {
@@ -139,6 +151,7 @@ export class Replication {
   #appended(now, f, m) {
     const request = f.open.get(m.seq);
     if (!request) return; // TERM-3
+    if (!m.success && request.sure && m.conflict_index <= request.prev) return this.#lose(f); // undefined is not
     if (!m.success) {
       f.close(m.seq);
       if (request.idle || f.mode === 'snapshot' || request.prev <= f.match) return; // old news
@@ -148,11 +161,20 @@ export class Replication {
     if (m.match_index > request.end) return; // claims more than was sent (LEADER-6)
     if (m.match_index === request.end) f.close(m.seq); // else the rest of the answer follows (APPEND-8)
     if (request.idle || f.mode === 'snapshot') return; // it was asked nothing
-    f.match = most(f.match, m.match_index);
+    f.took(m.match_index);
     f.mode = 'replicate';
     f.next = most(f.next, request.end + 1n);
     this.acknowledged(now);
     this.#feed(now, f);
+  }
+
+  /** It refuses what it had acknowledged before it was asked: its disk is an older copy, or lies (LEADER-10). */
+  #lose(f) {
+    f.lost = true;
+    f.match = 0n;
+    f.probe(f.acknowledged + 1n);
+    const { node, store, boot, acknowledged } = f;
+    this.core.effects.push({ do: 'stale', server: { node, store, boot }, acknowledged });
   }
 
   /** Where to go on after a refusal of prev: by the hints, or one entry earlier (LEADER-5). */
@@ -198,7 +220,7 @@ export class Replication {
     const { transfer } = f;
     if (!transfer || transfer.seq !== m.seq || m.last_included_index !== transfer.snapshot.index) return;
     if (m.installed) {
-      f.match = most(f.match, transfer.snapshot.index);
+      f.took(transfer.snapshot.index);
       f.probe(f.match + 1n); // SNAP-8: the entry after it
       this.acknowledged(now);
     } else if (m.offset === transfer.end && m.offset < transfer.size) {

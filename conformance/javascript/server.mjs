@@ -8,6 +8,7 @@ import { BadRequest, Dictionary, Unreadable } from './kv.mjs';
 import { RAFT_REQUESTS, RAFT_RESPONSES } from './messages.mjs';
 import { Fault, LIMITS } from './protocol.mjs';
 import { Raft } from './raft.mjs';
+import { Revisions } from './revisions.mjs';
 import { spawnServices } from './services.mjs';
 
 const TICK_MS = 20;
@@ -25,12 +26,14 @@ export class Node {
   /** disk is open; config as node.mjs reads it; fail(error) ends the process. */
   constructor(disk, config, { log, fail }) {
     Object.assign(this, { disk, config, log, fail });
-    const boot = randomBytes(16).toString('hex');
     const { random } = config;
+    const { boot, memory: { boots, peers } } = disk;
+    this.revisions = new Revisions(peers);
     this.network = new Network({
-      me: { ...disk.node, boot, member: true }, cluster: config.cluster, size: BigInt(config.size), log,
+      me: { ...disk.node, boot, boots: boots.length ? [...boots] : undefined, member: true }, cluster: config.cluster, size: BigInt(config.size), log,
       clusterId: () => this.core.clusterId, address: () => this.address,
       up: (conn) => this.#up(conn), down: (conn, wasOpen) => this.#down(conn, wasOpen),
+      revision: () => disk.revision, revisions: this.revisions,
       self: (conn) => this.discovery.self(conn), receive: (...args) => this.#receive(...args),
     });
     this.core = new Raft({
@@ -78,7 +81,9 @@ export class Node {
 
   #do(effect) {
     switch (effect.do) {
-      case 'write': return this.disk.write(effect.seq, effect.record);
+      case 'write':
+        this.#remember();
+        return this.disk.write(effect.seq, effect.record);
       case 'snapshot': return this.disk.writeSnapshot(effect.seq, effect.meta, effect.data);
       case 'send': {
         const conn = this.#links.get(effect.node);
@@ -92,9 +97,21 @@ export class Node {
         this.dictionary = Dictionary.of(effect.data);
         return undefined;
       case 'lost': return this.#uncertain(() => true);
+      case 'stale': {
+        const text = this.revisions.lose(effect.server, effect.acknowledged, this.core.term);
+        this.log(`ERROR ${text}`);
+        return this.network.keepOut(effect.server, text);
+      }
       case 'log': return this.log(effect.text);
       default: throw new Error(`no effect is called ${effect.do}`);
     }
+  }
+
+  /** What peers said of their directories, before what is written next (HELLO-11). */
+  #remember() {
+    if (!this.revisions.changed) return;
+    this.revisions.changed = false;
+    this.disk.remember(this.revisions.all);
   }
 
   /** The gate: what was written before it must be durable (PERSIST-2). A closed connection takes nothing more (PEER-6). */
@@ -192,6 +209,7 @@ export class Node {
 
   #up(conn) {
     conn.send('PEER_LIST', { peers: this.discovery.peers() }, this.disk.node.node); // PEER-1
+    this.#remember();
     this.discovery.up(conn);
     if (!conn.dialled) return;
     this.#links.set(conn.node, conn);
@@ -213,7 +231,9 @@ export class Node {
       return this.#links.get(node) === conn && this.#step((now) => this.core.response(now, server, m));
     }
     switch (m.type) {
-      case 'PEER_LIST': return this.discovery.heard(m.peers);
+      case 'PEER_LIST':
+        if (isMember) this.revisions.note({ node, store, revision: m.revision, boot: conn.peer.boot_id });
+        return this.discovery.heard(m.peers);
       case 'ACTOR_MSG': case 'ASK_REQ': case 'LOOKUP_REQ': return this.actors.receive(conn, name, m);
       default: // this node asks nothing, so no answer is expected (MSG-5)
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from conformance.peer.credentials import Credentials
     from conformance.trace.store import Trace
-    from conformance.wire.message import Entry
+    from conformance.wire.message import Boot, Entry
 
 RAFT_REQUESTS = ("VOTE_REQUEST", "PRE_VOTE_REQUEST", "APPEND_ENTRIES_REQ", "INSTALL_SNAPSHOT_REQ")
 
@@ -56,6 +56,9 @@ class Peer:
         though the case decides what is acknowledged."""
         self.stored = 0
         """The highest index it has acknowledged."""
+        self.revision: int | None = None
+        """How far its data directory has come (HELLO-10); None for one that does not say."""
+        self.boots: list[Boot] | None = None
         self.patience = patience
         self._size = size
         self._trace = trace
@@ -146,6 +149,8 @@ class Peer:
             "address": self.address or "127.0.0.1:9",
             "expected_size": self._size,
             "member": None if self.member else False,
+            "revision": self.revision,
+            "boots": self.boots,
         }
         fields |= changed
         return message("PEER_LIST.hello", self.node_id, **{k: v for k, v in fields.items() if v is not None})

@@ -89,6 +89,8 @@ def _hello(message: Message) -> Iterable[str]:
     for name in ("store_id", "boot_id", "cluster_id"):
         if name in message.fields:
             yield f"{name.removesuffix('_id')}={_id(message[name])}"
+    yield _revision(message)
+    yield f"boots={len(message['boots'])}" if "boots" in message.fields else ""
     yield f"version={message['version']}" * (message["version"] != 1)
 
 
@@ -101,6 +103,11 @@ def _peers(message: Message) -> Iterable[str]:
     peers = message["peers"]
     yield f"+{_counted(len(peers), 'peer')}"
     yield _listed((f"{_escaped(peer.node_id)}={_escaped(peer.address)}" for peer in peers), len(peers))
+    yield _revision(message)
+
+
+def _revision(message: Message) -> str:
+    return f"revision={message['revision']}" if "revision" in message.fields else ""
 
 
 def _counted(count: int, noun: str, plural: str = "") -> str:

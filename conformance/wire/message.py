@@ -12,12 +12,13 @@ from conformance.wire.extension import lowered
 from conformance.wire.frame import Frame
 from conformance.wire.packing import is_list, is_tuple, pack
 from conformance.wire.problem import PayloadError
-from conformance.wire.record import Configuration, Entry, Peer, Server
+from conformance.wire.record import Boot, Configuration, Entry, Peer, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "Boot",
     "Configuration",
     "Entry",
     "Message",

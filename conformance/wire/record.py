@@ -27,6 +27,13 @@ class Peer(NamedTuple):
     address: str
 
 
+class Boot(NamedTuple):
+    """A start of a process on a data directory."""
+
+    boot_id: bytes
+    revision: int
+
+
 class Configuration(NamedTuple):
     """What entry 1 holds: the cluster's id and its servers, sorted by the bytes of their node ids."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from conformance._protocol import NUMBER_MAX, SHAPES, STRUCT_FORMS, STRUCTS, Field
 from conformance.wire.problem import PayloadError, Stage, joined, shown
-from conformance.wire.record import Configuration, Entry, Peer, Server
+from conformance.wire.record import Boot, Configuration, Entry, Peer, Server
 from conformance.wire.value import faults_of_unread, unpack
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 BROKEN: Final = object()
 """Stands for a field with a problem."""
 
-_RECORDS: Mapping[str, Callable[..., Server | Entry | Peer]] = {"server": Server, "entry": Entry, "peer": Peer}
+_RECORDS: Mapping[str, Callable[..., Server | Entry | Peer | Boot]] = {
+    "server": Server,
+    "entry": Entry,
+    "peer": Peer,
+    "boot": Boot,
+}
 
 
 class Fields:

@@ -95,9 +95,11 @@ SHAPES: tuple[tuple[int, str, Good], ...] = (
             "address": ("str", text("10.0.0.1:8001")),
             "expected_size": ("u63", uint(3)),
             "member": ("bool?", TRUE),
+            "revision": ("u63?", uint(7)),
+            "boots": ("list?", array(array(BOOT, uint(7)))),
         },
     ),
-    (4, "PEERS", {"peers": ("list", array())}),
+    (4, "PEERS", {"peers": ("list", array()), "revision": ("u63?", uint(7))}),
     (5, "ASK-REQ", {"id": ("u64", uint(1)), "timeout_ms": ("u63?", uint(5)), "message": ("value", NIL)}),
     (
         6,

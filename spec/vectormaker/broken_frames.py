@@ -10,16 +10,18 @@ from vectormaker.bytes import (
     TRUE,
     Value,
     array,
+    binary,
     deep_tuple,
     fields,
     frame,
     mapping,
     nested,
     raw,
+    sint,
     text,
     uint,
 )
-from vectormaker.meeting import hello_fields
+from vectormaker.meeting import BOOT, hello_fields
 from vectormaker.vector import Group, invalid
 
 PING = fields(id=uint(7), pong=FALSE)
@@ -298,6 +300,25 @@ FIRST = Group(
             "HELLO-5",
             "semantic",
             "BAD_PAYLOAD",
+        ),
+        *(
+            first(
+                f"BOOTS-{why}",
+                strange_hello(revision=uint(7), boots=array(row)),
+                f"A boot that is none ({why.lower().replace('-', ' ')})",
+                rule,
+                "schema",
+                "BAD_PAYLOAD",
+            )
+            for why, row, rule in (
+                ("PAIR", array(BOOT), "PAYLOAD-2"),
+                ("LONGER", array(BOOT, uint(7), uint(7)), "PAYLOAD-2"),
+                ("ID-SHORT", array(binary(b"b" * 15), uint(7)), "PAYLOAD-4"),
+                ("ID-STR", array(text("b" * 16), uint(7)), "PAYLOAD-4"),
+                ("REVISION-STR", array(BOOT, text("7")), "PAYLOAD-3"),
+                ("REVISION-NEGATIVE", array(BOOT, sint(-1)), "PAYLOAD-3"),
+                ("REVISION-NIL", array(BOOT, NIL), "PAYLOAD-2"),
+            )
         ),
         *(
             first(

@@ -24,6 +24,8 @@ def hello_fields(**changes: Value | None) -> dict[str, Value]:
         "address": text("10.0.0.1:8001"),
         "expected_size": uint(3),
         "member": None,
+        "revision": None,
+        "boots": None,
     }
     return {name: value for name, value in (said | changes).items() if value is not None}
 
@@ -55,6 +57,42 @@ MEETING = Group(
         hello("HELLO-LONGEST-ID", "64 bytes, every kind of character", "HELLO-5", name="aZ09._:-" * 8),
         hello("HELLO-UNKNOWN-FIELD", "From a later version", "PAYLOAD-1", zone=text("eu"), canonical=False),
         hello("HELLO-EMPTY-CLUSTER", "A name is any str", "HELLO-4", cluster=text("")),
+        hello(
+            "HELLO-REVISION",
+            "A member with a data directory, which has come so far",
+            "HELLO-10",
+            revision=uint(4711),
+        ),
+        hello(
+            "HELLO-BOOTS",
+            "And the starts of its processes, newest first, each with the revision it began with",
+            "HELLO-10",
+            revision=uint(4711),
+            boots=array(array(BOOT, uint(4711)), array(binary(b"\xb0" * 16), uint(12))),
+        ),
+        hello(
+            "HELLO-REVISION-LARGEST",
+            "The largest number, and a list of boots that says nothing",
+            "HELLO-10",
+            revision=uint(2**63 - 1),
+            boots=array(),
+            canonical=False,
+        ),
+        hello(
+            "HELLO-BOOTS-MANY",
+            "More than boots_max: well-formed; the receiver looks at the first of them",
+            "HELLO-10",
+            revision=uint(40),
+            boots=array(*(array(binary(bytes([at]) * 16), uint(40 - at)) for at in range(40))),
+        ),
+        valid(
+            "PEERS-REVISION",
+            4,
+            "n1",
+            fields(peers=array(), revision=uint(4712)),
+            "How far the sender's data directory has come by now",
+            "PEER-11",
+        ),
         valid("PEERS-NONE", 4, "n1", fields(peers=array()), "Nobody but me", "PEER-1"),
         valid(
             "PEERS-TWO",

@@ -65,7 +65,7 @@ def dropping(host: str, port: int) -> Iterator[None]:
 async def test_an_address_that_drops_what_it_gets_keeps_nobody_from_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """PEER-11: nor does one that refuses, before it."""
+    """PEER-12: nor does one that refuses, before it."""
     resolve(monkeypatch, "two.test", "127.0.0.3", "127.0.0.2", "127.0.0.1")
     async with client(node_id="a") as a:
         with dropping("127.0.0.2", a.listen.port):
@@ -77,7 +77,7 @@ async def test_an_address_that_drops_what_it_gets_keeps_nobody_from_the_next(
 async def test_an_address_where_tls_hangs_keeps_nobody_from_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """PEER-11: and what was begun there is ended."""
+    """PEER-12: and what was begun there is ended."""
     ca = authority(tmp_path)
     resolve(monkeypatch, "two.test", "127.0.0.2", "127.0.0.1")
     async with client(node_id="a", tls=ca.issue("a")) as a:
@@ -95,7 +95,7 @@ async def test_an_address_where_tls_hangs_keeps_nobody_from_the_next(
 async def test_an_address_that_never_says_hello_comes_last_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """PEER-11: whoever is there is not the node one looks for."""
+    """PEER-12: whoever is there is not the node one looks for."""
     monkeypatch.setattr(peer_module, "HELLO_SECONDS", 0.1)
     resolve(monkeypatch, "two.test", "127.0.0.2", "127.0.0.1")
     async with client(node_id="a") as a:
@@ -108,7 +108,7 @@ async def test_an_address_that_never_says_hello_comes_last_the_next_time(
 async def test_an_address_with_a_wrong_certificate_keeps_nobody_from_the_next(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """PEER-11: another cluster may be there."""
+    """PEER-12: another cluster may be there."""
     ours, theirs = authority(tmp_path / "ours"), authority(tmp_path / "theirs", "somebody")
     resolve(monkeypatch, "two.test", "127.0.0.2", "127.0.0.1")
     async with (

@@ -9,7 +9,7 @@ from typing import Any
 from conformance._protocol import SHAPES, STRUCTS
 from conformance.wire.extension import lowered
 from conformance.wire.frame import Frame, FrameReader
-from conformance.wire.message import Entry, Message, Peer, Server
+from conformance.wire.message import Boot, Entry, Message, Peer, Server
 from conformance.wire.packing import Ext, Pairs
 
 type Vector = dict[str, Any]
@@ -74,7 +74,7 @@ def exact(value: Any) -> Any:
             return "float", repr(value)
         case Entry():
             return exact(value._asdict())
-        case Server() | Peer():
+        case Server() | Peer() | Boot():
             return exact(list(value))
         case list():
             return "array", tuple(exact(item) for item in value)

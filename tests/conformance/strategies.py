@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conformance._protocol import NUMBER_MAX, SHAPES
 from conformance.wire.extension import is_hashable, lowered
-from conformance.wire.message import Entry, Message, Peer, Server, encode_configuration, message
+from conformance.wire.message import Boot, Entry, Message, Peer, Server, encode_configuration, message
 from conformance.wire.value import Dataclass, DateTime, EnumMember, Ref, Time
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ _SCALAR_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "bin": st.binary(max_size=40),
     "bin16": IDS,
     "value": VALUES,
+    "list<boot>": st.lists(st.builds(Boot, IDS, st.integers(0, NUMBER_MAX)), max_size=4).map(tuple),
     "list<peer>": st.lists(st.builds(Peer, TEXTS, TEXTS), max_size=4).map(tuple),
 }
 

@@ -34,7 +34,7 @@ from tests.raft.shorthand import N1
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from casty.raft.events import Event, Notice, Outgoing, Passed, Ready
+    from casty.raft.events import Event, LostData, Notice, Outgoing, Passed, Ready
     from casty.raft.messages import Message
     from casty.raft.options import Options
     from casty.raft.types import ServerId, Snapshot, Write
@@ -59,6 +59,7 @@ class Server:
         self.lost: list[object] = []
         self.passed: list[Passed] = []
         self.notices: list[Notice] = []
+        self.lost_data: list[LostData] = []
         self._settle()
 
     # ------------------------------------------------------------------------------------------ events in
@@ -138,6 +139,7 @@ class Server:
         self.lost += ready.lost
         self.passed += ready.passed
         self.notices += ready.notices
+        self.lost_data += ready.lost_data
 
     # --------------------------------------------------------------------------------------- what to look at
 

@@ -37,7 +37,8 @@ class Disk:
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
-        self.store = MemoryStore(Random(f"disk {world.plan.seed} {name}"))
+        self.random = Random(f"disk {world.plan.seed} {name}")
+        self.store = MemoryStore(self.random)
         self.stalled_until = 0
         self.fails_next = False
         self._waiting: list[Write] = []

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from casty.raft.events import Role
+from tests.sim.plan import OLD_COPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from casty.raft.types import ServerId
+    from tests.sim.copies import OldCopy
     from tests.sim.host import Host
     from tests.sim.process import Process
     from tests.sim.world import World
@@ -24,6 +27,7 @@ class Nemesis:
         self.active = False
         self._campaign = 0
         self._trapped = False
+        self._copied = False
         self._sleeper: Process | None = None
         self._kinds: dict[str, Callable[[], bool]] = {
             "crash": lambda: self._crash(self._any()),
@@ -46,6 +50,7 @@ class Nemesis:
             "ambush": self._ambush,
             "double": self._double,
             "extra": self._extra,
+            OLD_COPY: self._old_copy,
         }
 
     def start(self) -> None:
@@ -236,6 +241,30 @@ class Nemesis:
         if self.dice.random() < 0.7:
             self._later(lambda: self.world.send_away(extra))
         return True
+
+    def _old_copy(self) -> bool:
+        """A disk is copied; later the copy takes its place."""
+        host = self._any()
+        process = host.up if host is not None else None
+        if host is None or process is None or self._copied or process.mute:
+            return False
+        self._copied = True
+        copy = self.world.copies.take(host, process.server, self.world.watch.remembered[process.server])
+        self._later(lambda: self._put_back(host, process.server, copy))
+        return True
+
+    def _put_back(self, host: Host, server: ServerId, copy: OldCopy) -> None:
+        """Unless nothing was written since: that is no older copy, and neither is it one of another disk."""
+        process = host.process
+        if process is None or process.server != server or host.stopped:
+            return
+        host.crash(power=False)
+        if host.disk.store.revision > copy.revision:
+            host.disk.store = copy.store
+            self.world.watch.forgotten[server] = self.world.watch.remembered[server]
+            self.world.watch.remembered[server] = copy.memory
+            self.world.copies.restored[server] = copy
+        self._later(host.start)
 
     # ------------------------------------------------------------------------------------------- the network
 

@@ -15,6 +15,7 @@ from casty.raft.events import Connected, Disconnected, Discovered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from casty.raft.events import LostData
     from casty.raft.messages import Message
     from casty.raft.types import NodeId, ServerId
     from tests.sim.host import Host
@@ -25,6 +26,7 @@ REMEMBERED_MS = 3000
 """A node without a connection is forgotten after this (spec FORM-4)."""
 REDIAL_MS, REDIAL_MS_MAX = 100, 1600
 CONNECT_MS = 500
+SAY_MS = 1000
 DEAD_MS = (1000, 5000)
 """When a silent connection is given up (spec PEER-9)."""
 
@@ -107,6 +109,7 @@ class Network:
     def joined(self, process: Process) -> None:
         self._peers[process] = {}
         self.discover(process)
+        self._say(process)
         for host in self.world.hosts:
             if host is not process.host and host.process is not None:
                 self._after(self._delay(), self._dial, process, host, REDIAL_MS)
@@ -146,13 +149,45 @@ class Network:
             return False
         peer = self._peers[process].get(newcomer.server.node_id)
         if peer is None or peer.process is newcomer or not peer.connections:
-            return True
+            return not self._is_stale(process, newcomer)
         earlier = peer.process
         if earlier.alive and not earlier.paused and self._both_ways(process.host, earlier.host):
             return False
         for connection in list(peer.connections):
             self._close(connection, process)
+        return not self._is_stale(process, newcomer)
+
+    def _is_stale(self, process: Process, newcomer: Process) -> bool:
+        """Whether the newcomer's disk is an older copy, for all that this process was told (spec HELLO-11)."""
+        said = newcomer.server, newcomer.boot_id, newcomer.revision, newcomer.boots
+        if process.revisions.objection(*said) is None:
+            return False
+        self.world.copies.refused(newcomer)
         return True
+
+    def keep_out(self, process: Process, lost: LostData) -> None:
+        """It was found without what it had acknowledged (spec LEADER-10)."""
+        peer = self._peers[process].get(lost.server.node_id)
+        if peer is not None and peer.process.server == lost.server:
+            for connection in list(peer.connections):
+                self._close(connection, process)
+
+    def _say(self, process: Process) -> None:
+        """Once a second: how far its disk has come (spec PEER-11)."""
+        revision = process.revision
+        if not process.alive or revision is None:
+            return
+        if not process.paused and not process.mute and process.revisions.is_news(revision):
+            for connection in self.open:
+                if process in (connection.dialler, connection.acceptor):
+                    self._after(self.world.plan.latency[1], self._heard, connection, process, revision)
+        self._after(SAY_MS, self._say, process)
+
+    def _heard(self, connection: Connection, source: Process, revision: int) -> None:
+        target = connection.other(source)
+        if target.alive and connection.is_open_at(target) and self.reaches(source.host, target.host):
+            target.revisions.note(source.server, revision, source.boot_id)
+            self.world.copies.told(target, source.server, revision)
 
     def _connect(self, dialler: Process, acceptor: Process) -> None:
         self._made += 1
@@ -176,6 +211,10 @@ class Network:
         if peer is None or peer.process is not other:
             peer = peers[other.server.node_id] = Peer(other)
         peer.connections.append(connection)
+        self.world.copies.came_in(process, other)
+        if other.revision is not None:
+            process.revisions.note(other.server, other.revision, other.boot_id)
+            self.world.copies.told(process, other.server, other.revision)
 
     def discover(self, process: Process) -> None:
         """Tells the core whom the hellos announced (spec FORM-4)."""

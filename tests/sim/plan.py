@@ -6,7 +6,7 @@ finds what a run with a little of everything never reaches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from casty.raft.options import Options
@@ -34,6 +34,9 @@ FAULTS = (
     "extra",
 )
 """Kinds of faults; `nemesis.py` says what each one does."""
+
+OLD_COPY = "old copy"
+"""A fault that only some runs have, once, for after it little may be left to hold: see `copies.py`."""
 
 STORMS = {
     "formation": ("ambush", "ambush", "ambush", "crash", "lose disk", "double", "reset", "one way", "pause"),
@@ -95,6 +98,8 @@ class Plan:
     """A host too many is there from the beginning."""
     late_starts: int
     """Hosts start within this time of each other."""
+    says_revisions: bool
+    """Servers say how far their disks have come (spec HELLO-10)."""
 
 
 def draw_plan(seed: int) -> Plan:
@@ -113,7 +118,7 @@ def draw_plan(seed: int) -> Plan:
         small.choice((0, 500, 5000, 64 << 20)),
     )
     kinds = STORMS[storm] if storm else dice.sample(FAULTS, dice.choice((2, 3, 4, 6, 9, len(FAULTS))))
-    return Plan(
+    plan = Plan(
         seed=seed,
         options=Options(
             expected_size=size,
@@ -153,4 +158,9 @@ def draw_plan(seed: int) -> Plan:
         drain_lag=dice.choice((0, 0, 0, 3)),
         extra_first=dice.random() < 0.05,
         late_starts=dice.choice((0, 50, 4 * election)),
+        says_revisions=not memory_only,
     )
+    if memory_only or size < 3 or dice.random() > 0.12:
+        return plan
+    faults = tuple(sorted((*kinds, *[OLD_COPY] * 3)))
+    return replace(plan, faults=faults, says_revisions=dice.random() < 0.6)

@@ -356,4 +356,12 @@ PLANTED = (
         "return would_pass(state)",
         "return False",
     ),
+    # ----------------------------------------------------------------------------------------- older copies
+    Mutant(
+        "takes a late refusal for a loss",
+        "LEADER-10",
+        "replication.py",
+        "flight.is_sure and _is_conflict",
+        "progress.has(flight.prev) and _is_conflict",
+    ),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from casty.cluster.revisions import Revisions
 from casty.raft.events import Committed, Discovered, Persisted, Received, Restored, SnapshotTaken, Ticked
 from casty.raft.messages import PreVoteRequest, Refusal, VoteRequest, VoteResponse
 from casty.raft.node import Raft
@@ -39,7 +41,9 @@ class Process:
         self.host = host
         self.boot = boot
         self.server = ServerId(host.node_id, recovered.store_id)
-        self.boot_id = f"{host.name}{boot}".encode().rjust(16, b"-")
+        self.boot_id = recovered.boots[0].boot_id
+        self.boots = recovered.boots if world.plan.says_revisions else ()
+        self.revisions = Revisions(recovered.peers)
         self.alive = True
         self.mute = False
         """Its disk failed: Raft is over here, the process goes on (spec PERSIST-4)."""
@@ -65,6 +69,11 @@ class Process:
         self.handed = 0
         dice = Random(f"core {world.plan.seed} {host.name} {boot}")
         self.raft = Raft(self.server, world.plan.options, recovered, dice, self.clock())
+
+    @property
+    def revision(self) -> int | None:
+        """How far its disk has come; None where it has none, or does not say (spec HELLO-10)."""
+        return self.host.disk.store.revision if self.boots else None
 
     def start(self) -> None:
         """The observer knows it by now; what the core wants at once, it gets."""
@@ -153,7 +162,8 @@ class Process:
         if world.trace is not None:
             world.trace.ready(self, ready)
         if ready.write is not None:
-            self.host.disk.submit(self, ready.write)
+            peers = self.revisions.to_write()
+            self.host.disk.submit(self, ready.write if peers is None else replace(ready.write, peers=peers))
             self._betray(ready.write)
         for outgoing in ready.messages:
             self._send(outgoing)
@@ -166,6 +176,10 @@ class Process:
         world.readers.passed(self, ready.passed)
         for notice in ready.notices:
             world.notices.append((world.schedule.now, self, notice))
+        world.copies.found(ready.lost_data)
+        for lost in ready.lost_data:
+            self.revisions.lose(lost)
+            world.network.keep_out(self, lost)
 
     def _betray(self, write: Write) -> None:
         """Some faults wait for a certain moment."""

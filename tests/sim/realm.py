@@ -32,6 +32,9 @@ class Realm:
     members: Members
     remembered: dict[ServerId, Remembered]
     """Of all servers of the run, by pair."""
+    forgotten: dict[ServerId, Remembered]
+    """What those held whose disk an older copy has replaced. They are kept out; what they acknowledged counts
+    on, for of the others any majority has one that holds it."""
     entries: dict[tuple[int, int], tuple[Link, Entry]] = field(
         default_factory=dict[tuple[int, int], "tuple[Link, Entry]"]
     )
@@ -66,10 +69,10 @@ class Realm:
         holders = [
             server
             for server in self.members
-            if (memory := self.remembered.get(server)) is not None
-            and (memory.trail.link_at(index) == there or memory.trail.base >= index)
+            for memory in (self.remembered.get(server), self.forgotten.get(server))
+            if memory is not None and (memory.trail.link_at(index) == there or memory.trail.base >= index)
         ]
-        if len(holders) <= len(self.members) // 2:
+        if len(set(holders)) <= len(self.members) // 2:
             names = ", ".join(str(server) for server in holders)
             text = f"{index} is announced; of {len(self.members)} only these have it durably: {names or 'none'}"
             raise Violation("committed on a majority", text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.plan import FAULTS
+from tests.sim.plan import FAULTS, OLD_COPY, draw_plan
 from tests.sim.run import run_seed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -54,6 +54,20 @@ def test_the_seeds_meet_every_kind_of_fault() -> None:
     assert counts["lost disks"] > 0
     assert counts["outcome lost"] > 0
     assert counts["barriers passed"] > 1000
+
+
+@pytest.mark.timeout(300)
+def test_older_copies_of_disks_are_told_apart() -> None:
+    """HELLO-11, LEADER-10: by what was said of them, and by a leader that nobody told anything."""
+    told, found = (402, 547, 557, 624), (436, 533)
+    assert all(OLD_COPY in draw_plan(seed).faults for seed in (*told, *found))
+    counts: Counter[str] = Counter()
+    for seed in told:
+        counts += run_or_fail(range(seed, seed + 1))
+    assert counts["old copies refused"] > 0
+    for seed in found:
+        counts = run_or_fail(range(seed, seed + 1))
+        assert counts["losses found"] > 0, seed
 
 
 @pytest.mark.parametrize("seed", [1, 6, 23])

@@ -31,6 +31,7 @@ class Watch:
         self.tally = tally
         self.realms: dict[Members, Realm] = {}
         self.remembered: dict[ServerId, Remembered] = {}
+        self.forgotten: dict[ServerId, Remembered] = {}
         self.promises = Promises()
 
     # ---------------------------------------------------------------------------------------------- the disk
@@ -246,7 +247,7 @@ class Watch:
         members = configuration.members
         if process.realm is not None and process.realm.members != members:
             raise Violation("one list for ever", f"{process.server}: {process.realm.members}, then {members}")
-        return self.realms.setdefault(members, Realm(members, self.remembered))
+        return self.realms.setdefault(members, Realm(members, self.remembered, self.forgotten))
 
     # ---------------------------------------------------------------------------------------- state machines
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from casty.raft.events import Role
 from tests.sim.clients import Clients
+from tests.sim.copies import Copies
 from tests.sim.host import Host
 from tests.sim.nemesis import Nemesis
 from tests.sim.network import Network
@@ -40,6 +41,7 @@ class World:
         self.stalls_allowed = True
         self.clients = Clients(Random(f"clients {plan.seed}"), self.tally)
         self.watch = Watch(self.clients, self.tally, coarse=plan.drain_lag > 0)
+        self.copies = Copies(self.tally)
         self.network = Network(self)
         self.readers = Readers(self, Random(f"readers {plan.seed}"))
         self.nemesis = Nemesis(self, Random(f"nemesis {plan.seed}"))
@@ -161,6 +163,7 @@ class World:
         """All faults end for good, and no client is left."""
         self._busy = self.nemesis.active = self.stalls_allowed = self.readers.active = False
         self.network.calm = True
+        self._remove_copies()
         self._mend()
 
     def _mend(self) -> None:
@@ -180,6 +183,13 @@ class World:
         for host in self.hosts:
             host.start()
         self.network.redial_all()
+
+    def _remove_copies(self) -> None:
+        """The remedy that needs nothing: who runs on an old copy comes back as a new server."""
+        for host in self.hosts:
+            if self.server_of(host) in self.copies.restored:
+                host.crash(power=False)
+                host.lose()
 
     def send_away(self, extra: Host) -> None:
         """A host too many goes for good, unless a cluster counts on it."""

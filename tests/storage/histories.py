@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from casty.raft.types import (
@@ -14,6 +14,7 @@ from casty.raft.types import (
     Index,
     LogBase,
     NodeId,
+    PeerRevision,
     Recovered,
     ServerId,
     Snapshot,
@@ -65,6 +66,7 @@ class Account:
     snapshot: Snapshot | None = None
     log: dict[int, Entry] = field(default_factory=dict[int, Entry])
     base: LogBase = LogBase()
+    peers: tuple[PeerRevision, ...] = ()
 
     @property
     def covered(self) -> int:
@@ -75,6 +77,8 @@ class Account:
         return max(self.log, default=self.covered)
 
     def add(self, write: Write) -> None:
+        if write.peers is not None:
+            self.peers = write.peers
         if write.hard_state is not None:
             self.hard_state = write.hard_state
         if write.snapshot is not None:
@@ -89,7 +93,7 @@ class Account:
     def recovered(self, store_id: StoreId) -> Recovered:
         entries = tuple(self.log[index] for index in range(self.base.index + 1, self.last_index + 1))
         kept_from = self.base if self.base.index < self.covered else None
-        return Recovered(store_id, self.hard_state, self.snapshot, entries, kept_from)
+        return Recovered(store_id, self.hard_state, self.snapshot, entries, kept_from, self.peers)
 
 
 def account(*writes: Write) -> Account:
@@ -101,6 +105,10 @@ def account(*writes: Write) -> Account:
 
 def next_write(random: Random, so_far: Account) -> Write:
     """Some write that fits after `so_far`: each kind of change, alone and together."""
+    return replace(_next_change(random, so_far), peers=_peers(random) if random.random() < 0.2 else None)
+
+
+def _next_change(random: Random, so_far: Account) -> Write:
     state = _hard_state(random) if random.random() < 0.3 else None
     taken = _snapshot(random, so_far) if random.random() < 0.15 else None
     first = (taken.last_included_index if taken is not None else so_far.covered) + 1
@@ -129,6 +137,11 @@ def _base(random: Random, so_far: Account, taken: Snapshot) -> LogBase | None:
 def _hard_state(random: Random) -> HardState:
     voted_for = random.choice((None, *SERVERS))
     return HardState(Term(random.randrange(2**40)), voted_for, random.choice((None, SERVERS)))
+
+
+def _peers(random: Random) -> tuple[PeerRevision, ...]:
+    chosen = random.sample(SERVERS, random.randint(0, len(SERVERS)))
+    return tuple(PeerRevision(server, random.randrange(2**63), random.randbytes(16)) for server in chosen)
 
 
 def _snapshot(random: Random, so_far: Account) -> Snapshot:

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ class Progress:
     def attempt(self, batch: list[Write]) -> None:
         for write in batch:
             so_far = self.accounts[-1]
-            self.accounts.append(Account(so_far.hard_state, so_far.snapshot, dict(so_far.log), so_far.base))
+            self.accounts.append(replace(so_far, log=dict(so_far.log)))
             self.accounts[-1].add(write)
         self.attempted += len(batch)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from casty.raft.types import HardState, Index, LogBase, StoreId
-from casty.storage.contents import FORMAT, Change, SegmentHeader, pack
+from casty.storage.contents import FORMAT, Change, SegmentHeader, pack, unpack_changes
 from casty.storage.files import FileStore
 from casty.storage.records import Chain, RecordType, scan
 from tests.storage.directories import FIRST, ROLLED, SNAPSHOT, contents_of, recovered_from, refusal, store_with
@@ -130,7 +130,9 @@ def test_a_torn_record_is_cut_off_and_said_so(
     kept = len(content) - cut - last
     text = warning.getMessage()
     assert text.startswith(f"{segment}: cut off {kept} bytes at offset {last}, torn: ")
-    assert segment.stat().st_size == last
+    written = scan(segment.read_bytes()).records[-1]
+    (start,) = unpack_changes(written.payload)
+    assert (written.offset, start.boot_id is None) == (last, False)  # the record of the start that cut it off
     caplog.clear()
     assert recovered_from(path).entries == commands(3)
     assert not [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -177,7 +179,7 @@ def test_a_snapshot_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert text.startswith("corrupt: not the header of a snapshot: ")
 
 
-HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, LogBase(), Index(0))
+HEADER = SegmentHeader(FORMAT, ME, StoreId(b"s" * 16), 1, 0, HardState(), None, LogBase(), Index(0), 0, (), ())
 
 
 @pytest.mark.parametrize(

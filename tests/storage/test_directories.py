@@ -201,9 +201,9 @@ def test_other_files_are_let_alone(tmp_path: Path) -> None:
 
 
 def test_a_segment_larger_than_the_limit_holds_one_record(tmp_path: Path) -> None:
-    """STORE-10: and no segment is made to stay empty."""
+    """STORE-10, STORE-18: and no segment is made to stay empty. The first holds the record of the start."""
     path = store_with(tmp_path / "store", *(append(n, *commands(1, 9000)) for n in (1, 2, 3)))
-    assert sorted(contents_of(path)) == ["0000000001.log", "0000000002.log", "0000000003.open"]
+    assert sorted(contents_of(path)) == [*(f"000000000{n}.log" for n in (1, 2, 3)), "0000000004.open"]
 
 
 def test_what_crashes_have_left_is_removed(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_recovery_is_one_line_of_the_log(tmp_path: Path, caplog: pytest.LogCaptu
     caplog.clear()
     store_id = recovered_from(path).store_id
     (line,) = caplog.messages
-    assert line == f"{path}: recovered store {store_id.hex()}: term 7, log 3 to 5"
+    assert line == f"{path}: recovered store {store_id.hex()}: term 7, log 3 to 5, revision 4"
 
 
 def test_the_default_sizes_work(tmp_path: Path) -> None:

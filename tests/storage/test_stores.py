@@ -34,9 +34,11 @@ def expected(machine: Machine, *writes: Write) -> Recovered:
 def test_a_store_has_the_methods_of_the_contract(kind: type[FileStore | MemoryStore]) -> None:
     """STORE-2: with the parameters it names, and none more."""
     contract = {name: member for name, member in vars(Store).items() if not name.startswith("_")}
-    assert sorted(contract) == ["close", "load", "save_snapshot", "write"]
+    assert sorted(contract) == ["close", "load", "revision", "save_snapshot", "write"]
+    assert isinstance(vars(kind)["revision"], property)
     for name, method in contract.items():
-        assert signature(getattr(kind, name)) == signature(method)
+        if name != "revision":
+            assert signature(getattr(kind, name)) == signature(method)
 
 
 def test_a_new_store_has_an_id_and_nothing_else(machine: Machine) -> None:

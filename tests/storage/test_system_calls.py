@@ -149,7 +149,7 @@ for index in range(1, 9):
 def test_the_first_fdatasync_that_fails_is_the_last_call(tmp_path: Path) -> None:
     """STORE-11: the kernel answers EIO once; nothing is written or synced after that."""
     trace = tmp_path / "trace"
-    inject = ["-e", "trace=pwrite64,fdatasync", "-e", "inject=fdatasync:error=EIO:when=4"]
+    inject = ["-e", "trace=pwrite64,fdatasync", "-e", "inject=fdatasync:error=EIO:when=5"]
     store = tmp_path / "store"
     command_line = ["strace", "-y", *inject, "-o", str(trace), sys.executable, "-c", FAILING, str(store)]
     said = output_of(command_line)

@@ -53,8 +53,8 @@ local PLAIN_PAYLOADS = {
 local SHAPES = {
   ["LOOKUP_REQ"] = { { "id", "u64" } },
   ["LOOKUP_RES"] = { { "id", "u64" }, { "found", "bool" }, { "actor_class", "str" } },
-  ["PEER_LIST.hello"] = { { "version", "u64" }, { "cluster", "str" }, { "cluster_id", "bin16" }, { "store_id", "bin16" }, { "boot_id", "bin16" }, { "lane", "str" }, { "address", "str" }, { "expected_size", "u63" }, { "member", "bool" } },
-  ["PEER_LIST.peers"] = { { "peers", "list<peer>" } },
+  ["PEER_LIST.hello"] = { { "version", "u64" }, { "cluster", "str" }, { "cluster_id", "bin16" }, { "store_id", "bin16" }, { "boot_id", "bin16" }, { "lane", "str" }, { "address", "str" }, { "expected_size", "u63" }, { "member", "bool" }, { "revision", "u63" }, { "boots", "list<boot>" } },
+  ["PEER_LIST.peers"] = { { "peers", "list<peer>" }, { "revision", "u63" } },
   ["ASK_REQ"] = { { "id", "u64" }, { "timeout_ms", "u63" }, { "message", "value" } },
   ["ASK_RES"] = { { "id", "u64" }, { "value", "value" }, { "code", "str" }, { "error_type", "str" }, { "text", "str" } },
   ["VOTE_REQUEST"] = { { "term", "u63" }, { "seq", "u64" }, { "last_log_index", "u63" }, { "last_log_term", "u63" }, { "formation", "bool" }, { "members", "list<server>" } },
@@ -73,6 +73,7 @@ local STRUCTS = {
   ["entry"] = { form = "map", fields = { { "term", "u63" }, { "kind", "str" }, { "data", "bin" } } },
   ["configuration"] = { form = "map", fields = { { "cluster_id", "bin16" }, { "members", "list<server>" } } },
   ["peer"] = { form = "array", fields = { { "node_id", "str" }, { "address", "str" } } },
+  ["boot"] = { form = "array", fields = { { "boot_id", "bin16" }, { "revision", "u63" } } },
 }
 local EXTENSIONS = {
   [1] = { "dataclass", false },
@@ -94,6 +95,7 @@ local FIELDS = {
   ["actor_class"] = { "string", "module:qualname of its class, where found" },
   ["address"] = { "string", "host:port or [v6]:port under which others can dial this node" },
   ["boot_id"] = { "bytes", "Drawn at each start of the process" },
+  ["boots"] = { "string", "The directory's latest boots, newest first, this one too; at most boots_max" },
   ["checksum"] = { "uint64", "CRC-32 (IEEE) of the whole snapshot" },
   ["cluster"] = { "string", "The cluster's name; only equal names talk" },
   ["cluster_id"] = { "bytes", "Present once the node's log or snapshot holds it" },
@@ -127,6 +129,7 @@ local FIELDS = {
   ["prev_log_index"] = { "uint64", "Index of the entry before the new ones" },
   ["prev_log_term"] = { "uint64", "Term of that entry; 0 where prev_log_index is 0" },
   ["request_term"] = { "uint64", "The request's term" },
+  ["revision"] = { "uint64", "How far the data directory has come (HELLO-10); absent where there is none" },
   ["rule"] = { "string", "The rule that was broken" },
   ["seq"] = { "uint64", "Unique per boot of the sender" },
   ["size"] = { "uint64", "Bytes in the whole snapshot" },
