@@ -231,8 +231,8 @@ def test_what_a_crash_has_left_of_a_new_store_is_removed(tmp_path: Path) -> None
 def test_superseded_files_are_removed(tmp_path: Path) -> None:
     """STORE-13: the segments and snapshots that a newer snapshot covers, at once."""
     path = store_with(tmp_path / "store", *ROLLED, compact(3), compact(9))
-    assert sorted(contents_of(path))[1:] == ["0000000003.open"]
-    assert len(contents_of(path)) == 2
+    assert sorted(contents_of(path))[1:] == ["0000000003.log", "0000000004.open"]
+    assert len(contents_of(path)) == 3
     assert len(recovered_from(path).entries) == 3
 
 
