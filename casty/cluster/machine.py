@@ -9,18 +9,20 @@ import asyncio
 import inspect
 import logging
 from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.arguments import checked_callable
 from casty.cluster.repeats import Repeats
 from casty.cluster.skips import Skips, name_of
-from casty.errors import ApplyError, ReentrancyError, StorageError, SystemStoppedError
+from casty.errors import ApplyError, OverloadedError, ReentrancyError, StorageError, SystemStoppedError
 from casty.hooks import ENDS_PROGRAM, is_cancelled, is_torn_down, raise_from_loop, text_of
 from casty.raft.events import Committed, Restored
 from casty.raft.types import EntryKind, Index
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from random import Random
 
     from casty.errors import CastyError
     from casty.raft.types import Entry
@@ -33,10 +35,31 @@ type ApplyCallback = Callable[[Any], object]
 type CreateSnapshot = Callable[[], bytes | bytearray | Awaitable[bytes | bytearray]]
 type RestoreSnapshot = Callable[[bytes], object]
 
+SNAPSHOT_BYTES = 64 << 20
+"""A snapshot is also due after commands of so many bytes, or as many as the last one had."""
+
+AHEAD_MAX = 65_536
+AHEAD_BYTES_MAX = 64 << 20
+"""What may wait to be applied: commands beyond these are refused, for they would only fill the memory."""
+
+CALLBACK_SECONDS = 1.0
+"""A task that a callback has started may append when that has returned: for so long it is waited for."""
+
 YIELD_EVERY = 64
 YIELD_SECONDS = 0.005
 """Commands applied, and time spent on them, before others may run: callbacks that never wait must not hold the
 loop."""
+
+
+class _Call:
+    """One run of a callback. Tasks that it starts know it by their context."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.over = asyncio.Event()
+
+
+_call: ContextVar[_Call | None] = ContextVar("casty_callback", default=None)
 
 
 class Machine:
@@ -45,7 +68,8 @@ class Machine:
     `decode` turns an entry's data into the command; `save` makes a snapshot of the state after an index durable
     and compacts the log; `fatal` ends Raft on this node, for a state that could not be restored or a command
     that could not be read leaves nothing right to do. `skips` are entries that no member can read, and that all
-    members are told to leave out.
+    members are told to leave out. With `random` snapshots are taken up to a quarter earlier than
+    `snapshot_every` says.
     """
 
     def __init__(
@@ -56,6 +80,7 @@ class Machine:
         *,
         snapshot_every: int | None = None,
         skips: Skips | None = None,
+        random: Random | None = None,
     ) -> None:
         self.last_applied = Index(0)
         self._decode = decode
@@ -66,6 +91,10 @@ class Machine:
         self._snapshot_index = Index(0)
         self._tried_index = Index(0)
         """Of the last attempt at a snapshot, whatever became of it."""
+        self._random = random
+        self._every_now = self._draw()
+        self._snapshot_bytes = self._unsaved_bytes = 0
+        """Of the last snapshot, and of the commands applied since it was tried."""
         self._repeats = Repeats()
         self._apply: ApplyCallback | None = None
         self._create: CreateSnapshot | None = None
@@ -82,6 +111,10 @@ class Machine:
         self._in_a_row = 0
         """Entries gone through since others could last run."""
         self._yield_at = 0.0
+        self._seconds_each = 0.0
+        """What a command has taken of late, an average."""
+        self._waiting_bytes = 0
+        """Of the entries that Raft has handed over and that are not applied yet."""
 
     # ----------------------------------------------------------------------------------- what others call
 
@@ -122,8 +155,22 @@ class Machine:
             item.tickets.clear()
         if isinstance(item, Restored) and self._restore is None and self._apply is not None:
             logger.error("a snapshot came, but there is no callback to restore it: see set_snapshot_callbacks")
+        if isinstance(item, Committed):
+            self._waiting_bytes += sum(len(entry.data) for entry in item.entries)
         self._work.append(item)
         self._rouse()
+
+    def refuse_load(self, ahead: int, seconds: float | None) -> None:
+        """Raises OverloadedError where one command more, behind `ahead` others, would wait for too long."""
+        if self._apply is None:
+            return
+        wait = ahead * self._seconds_each
+        if ahead > AHEAD_MAX or self._waiting_bytes > AHEAD_BYTES_MAX:
+            text = f"{ahead:,} commands with {self._waiting_bytes:,} bytes committed of them"
+            raise OverloadedError(f"{text} are not applied yet; nothing was appended")
+        if seconds is not None and wait > seconds:
+            text = f"{ahead:,} commands wait for the apply callback, about {wait:.1f} s by the last ones"
+            raise OverloadedError(f"{text}; the timeout is {seconds:g} s; nothing was appended")
 
     def applied(self, index: Index) -> asyncio.Future[None]:
         """Done when everything up to `index` is applied; at once where no callback is set to apply it.
@@ -185,6 +232,25 @@ class Machine:
             msg = f"a callback of the state machine awaits {call}, which waits for the callback"
             raise ReentrancyError(msg)
 
+    async def outlive_callback(self, call: str) -> None:
+        """In a task that a callback has started: waits until that has returned, for it may wait for this task.
+
+        Raises ReentrancyError if it does not return. An actor that the callback asks is no such task.
+        """
+        self.refuse_callbacks(call)
+        within = _call.get()
+        if within is None or within.machine is not self or within.over.is_set():
+            return
+        try:
+            async with asyncio.timeout(CALLBACK_SECONDS):
+                await within.over.wait()
+        except TimeoutError:
+            msg = (
+                f"a task that a callback of the state machine has started calls {call}, which waits for the "
+                f"callback; that has not returned within {CALLBACK_SECONDS:g} s"
+            )
+            raise ReentrancyError(msg) from None
+
     def end(self, error: CastyError) -> None:
         """Nothing more is applied once the current command is; whoever waits for a snapshot gets this error."""
         self._ended = self._ended or error
@@ -204,14 +270,14 @@ class Machine:
             while self._ended is None:
                 if self._work and self._ready_for(self._work[0]):
                     await self._do(self._work.popleft())
-                elif self._wanted is None:
+                elif self._wanted is None or self._is_saving:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
                     self._wake = None
                     self._others_ran()
                 if self._snapshot_is_due():
                     self._want_snapshot().add_done_callback(self._log_failure)
-                if self._wanted is not None:
+                if self._wanted is not None and not self._is_saving:
                     await self._take_snapshot(self._wanted)
         finally:
             if self._saving is not None:
@@ -241,12 +307,17 @@ class Machine:
                         await self._apply_one(index, entry, tickets.get(index))
                     if self._ended is None:
                         self._note_applied(index)
+                        self._unsaved_bytes += len(entry.data)
+                        self._waiting_bytes -= len(entry.data)
                     await self._let_others_run()
 
     async def _let_others_run(self) -> None:
         """When it is time, whether the commands came together or one by one."""
         self._in_a_row += 1
-        if self._in_a_row >= YIELD_EVERY or asyncio.get_running_loop().time() >= self._yield_at:
+        now = asyncio.get_running_loop().time()
+        if self._in_a_row >= YIELD_EVERY or now >= self._yield_at:
+            took = (now - self._yield_at + YIELD_SECONDS) / self._in_a_row
+            self._seconds_each += (took - self._seconds_each) / 8
             await asyncio.sleep(0)
             self._others_ran()
 
@@ -274,7 +345,7 @@ class Machine:
         try:
             outcome = self._apply(command)
             if inspect.isawaitable(outcome):
-                await outcome
+                await self._run_callback(outcome)
         except BaseException as error:
             if self._passes(error):
                 raise
@@ -289,6 +360,16 @@ class Machine:
                 self._fail(f"the apply callback was broken off on entry {index} by the program's end", error)
         else:
             _resolve(ticket, True)
+
+    async def _run_callback(self, awaitable: Awaitable[object]) -> None:
+        """Runs it so that tasks it starts can be told from others."""
+        call = _Call(self)
+        token = _call.set(call)
+        try:
+            await awaitable
+        finally:
+            call.over.set()
+            _call.reset(token)
 
     async def _restore_to(self, index: Index, data: bytes) -> None:
         assert self._restore is not None, "a snapshot is restored only once there is a callback"
@@ -322,23 +403,29 @@ class Machine:
 
     # ------------------------------------------------------------------------------------------ snapshots
 
+    @property
+    def _is_saving(self) -> bool:
+        return self._saving is not None and not self._saving.done()
+
     def _snapshot_is_due(self) -> bool:
-        return (
-            self._ended is None
-            and self._snapshot_every is not None
-            and self._create is not None
-            and self._wanted is None
-            and (self._saving is None or self._saving.done())
-            and self.last_applied - max(self._snapshot_index, self._tried_index) >= self._snapshot_every
-        )
+        if self._snapshot_every is None or self._create is None or self._wanted is not None or self._is_saving:
+            return False
+        count = self.last_applied - max(self._snapshot_index, self._tried_index)
+        is_enough = count >= self._every_now or self._unsaved_bytes >= max(SNAPSHOT_BYTES, self._snapshot_bytes)
+        return self._ended is None and count > 0 and is_enough
+
+    def _draw(self) -> int:
+        """After how many entries the next snapshot is due. Members that fill equal disks take theirs apart."""
+        every = self._snapshot_every or 0
+        return every - self._random.randint(0, every // 4) if self._random is not None else every
 
     async def _take_snapshot(self, wanted: asyncio.Future[bool]) -> None:
-        """Serialises the state here, between two commands; saving it goes on beside the next ones."""
-        if self._saving is not None and not self._saving.done():
-            await asyncio.wait([self._saving])
-        if wanted.done():
-            return
+        """Serialises the state here, between two commands; saving it goes on beside the next ones.
+
+        One that is wanted while another is being saved is taken after that: commands do not wait for it.
+        """
         index = self._tried_index = self.last_applied
+        self._every_now, self._unsaved_bytes = self._draw(), 0
         try:
             data = await self._serialised() if index > self._snapshot_index else None
         except BaseException as error:
@@ -351,6 +438,7 @@ class Machine:
         if data is None:
             self._conclude(wanted, False)
             return
+        self._snapshot_bytes = len(data)
         self._saving = asyncio.ensure_future(self._save(index, data))
         self._saving.add_done_callback(lambda saving: self._saved(wanted, index, saving))
         self._wanted = None

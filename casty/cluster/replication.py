@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from casty.errors import CastyError
     from casty.raft.events import Committed, Ready
     from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse
+    from casty.raft.node import Raft
 
 logger = logging.getLogger(__name__)
 
@@ -77,19 +78,22 @@ class LogReplicationMixin(ClusterNode):
         Raises CommitUncertainError where it may yet be committed: leadership was lost, the disk failed, the
         node has shut down, or `timeout` seconds passed (None is without a bound). Raises ApplyError where it is
         committed but the callback raised. All other errors mean that it certainly was not appended:
-        OverloadedError while this leader has too much that is not committed, SerializationError for a command
-        that some member could not read, MessageTooLargeError for one that no frame can carry, ReentrancyError
-        in a callback of the state machine, which it would wait for, StorageError once Raft has failed here,
-        SystemStoppedError once the node has shut down, RuntimeError before the start and outside the node's
-        event loop, TypeError and ValueError for a timeout that is no time. Commands appended by one caller
-        commit in call order.
+        OverloadedError while this leader has too much to commit or to apply for one more in that time,
+        SerializationError for a command that some member could not read, MessageTooLargeError for one that no
+        frame can carry, ReentrancyError in a callback of the state machine, which it would wait for,
+        StorageError once Raft has failed here, SystemStoppedError once the node has shut down, RuntimeError
+        before the start and outside the node's event loop, TypeError and ValueError for a timeout that is no
+        time. Commands appended by one caller commit in call order.
         """
         seconds = checked_timeout(timeout)
         await self.require_running("append_command()")
         if self.raft is None or self.raft.role is not Role.LEADER:
             await asyncio.sleep(0)  # who tries again and again must not keep the loop from finding a leader
             return False
-        self.machine.refuse_callbacks("append_command()")
+        await self.machine.outlive_callback("append_command()")
+        if self.raft is None or self.raft.role is not Role.LEADER:
+            return False
+        self._refuse_load(self.raft, seconds)
         data = self.commands.encode(command)
         if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
             limit = self.frame_bytes_max - COMMAND_OVERHEAD
@@ -106,6 +110,10 @@ class LogReplicationMixin(ClusterNode):
             self.proposals.discard(outcome)
             if timer is not None:
                 timer.cancel()
+
+    def _refuse_load(self, raft: Raft, seconds: float | None) -> None:
+        ahead = raft.log.last_index - self.machine.last_applied
+        self.machine.refuse_load(max(ahead, len(self.proposals)), seconds)
 
     def _on_append(self, link: Link, message: AppendEntriesRequest | AppendEntriesResponse) -> None:
         if link.server is not None:

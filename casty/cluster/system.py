@@ -72,13 +72,13 @@ class DistributedActorSystem(Exchange):
 
     `tls` demands certificates of both sides. `trusted_modules` says which packages' dataclasses messages may
     hold: None, those of the types this node registered, spawned with or sent; a tuple, exactly these. Times are
-    seconds. `snapshot_every` compacts the log by itself after so many entries, if there are snapshot callbacks.
-    So many as `kept_entries` stay behind each snapshot, for nodes that were away for a moment. What lies on the
-    disk is verified now and then, at `scrub_rate` bytes a second; None: never.
-    `random_seed` makes election timeouts and waits between attempts repeatable; identities never are.
-    `skip_entries` names entries of the log that no member can read, as the StorageError of each names them
-    (`"4711:3:9a0b1c2d"`): they are not applied. Every member must be told the same. Other keywords are those of
-    `ActorSystem`.
+    seconds. `snapshot_every` compacts the log by itself after so many entries at the latest, or commands of 64
+    MiB (of the size of the last snapshot, where that is more), if there are snapshot callbacks; None: never. So
+    many as `kept_entries` stay behind each snapshot, for nodes that were away for a moment. What lies on the
+    disk is verified now and then, at `scrub_rate` bytes a second; None: never. `random_seed` makes election
+    timeouts and waits between attempts repeatable; identities never are. `skip_entries` names entries of the
+    log that no member can read, as the StorageError of each names them (`"4711:3:9a0b1c2d"`): they are not
+    applied. Every member must be told the same. Other keywords are those of `ActorSystem`.
 
     It may be spawned in before it is started, which binds it to the running event loop, as the start does; from
     any other loop, and any other thread, its calls raise RuntimeError. Properties may be read anywhere.
@@ -106,7 +106,7 @@ class DistributedActorSystem(Exchange):
         max_frame_size: int = p.FRAME_BYTES_MAX,
         heartbeat_interval: float = 0.3,
         election_timeout: float = 1.0,
-        snapshot_every: int | None = None,
+        snapshot_every: int | None = 100_000,
         kept_entries: int = 5000,
         scrub_rate: int | None = 1 << 20,
         random_seed: int | None = None,
@@ -193,7 +193,8 @@ class DistributedActorSystem(Exchange):
 
     def _new_machine(self, snapshot_every: int | None, skips: Skips) -> Machine:
         decode, save, fatal = self.commands.decode, self._save_snapshot, self.failure.happen
-        return Machine(decode, save, fatal, snapshot_every=snapshot_every, skips=skips)
+        chance = dice(self._random_seed, str(self.listen), "snapshots")
+        return Machine(decode, save, fatal, snapshot_every=snapshot_every, skips=skips, random=chance)
 
     # ------------------------------------------------------------------------------------ starting, serving
 
