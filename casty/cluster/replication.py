@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from casty.errors import CastyError
     from casty.raft.events import Committed, Ready
     from casty.raft.messages import AppendEntriesRequest, AppendEntriesResponse
-    from casty.raft.node import Raft
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +90,7 @@ class LogReplicationMixin(ClusterNode):
             await asyncio.sleep(0)  # who tries again and again must not keep the loop from finding a leader
             return False
         await self.machine.outlive_callback("append_command()")
-        if self.raft is None or self.raft.role is not Role.LEADER:
-            return False
-        self._refuse_load(self.raft, seconds)
+        self._refuse_load(seconds)
         data = self.commands.encode(command)
         if len(data) > self.frame_bytes_max - COMMAND_OVERHEAD:
             limit = self.frame_bytes_max - COMMAND_OVERHEAD
@@ -111,9 +108,9 @@ class LogReplicationMixin(ClusterNode):
             if timer is not None:
                 timer.cancel()
 
-    def _refuse_load(self, raft: Raft, seconds: float | None) -> None:
-        ahead = raft.log.last_index - self.machine.last_applied
-        self.machine.refuse_load(max(ahead, len(self.proposals)), seconds)
+    def _refuse_load(self, seconds: float | None) -> None:
+        last = self.raft.log.last_index if self.raft is not None else 0
+        self.machine.refuse_load(max(last - self.machine.last_applied, len(self.proposals)), seconds)
 
     def _on_append(self, link: Link, message: AppendEntriesRequest | AppendEntriesResponse) -> None:
         if link.server is not None:
