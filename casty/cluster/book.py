@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PEERS_MAX = 1024
 """Addresses remembered (spec limit peers_max)."""
 
+LANES = ("actor", "raft")
+
 BACKOFF_MIN = 0.1
 BACKOFF_MAX = 10.0
 """Seconds between attempts: quick while a cluster starts, and no storm when one has been gone for a day."""
@@ -53,6 +55,7 @@ class _Attempts:
     under_way: bool = False
     is_open: bool = False
     opened_at: float = 0.0
+    hastened_at: float = -STABLE_AFTER
 
 
 @dataclass(slots=True)
@@ -114,6 +117,17 @@ class PeerBook:
         if not address.is_wildcard:
             peer.address = address
         peer.said_so_itself, peer.member = True, member
+        self._hasten(peer.address, now)
+
+    def _hasten(self, address: Address, now: float) -> None:
+        """The node there is back: the next attempt need not wait until it would have been due.
+
+        Not again and again: two nodes whose connections do not last would hasten each other without end.
+        """
+        for lane in LANES:
+            attempts = self._attempts.get(Dial(address, lane))
+            if attempts is not None and now - attempts.hastened_at >= STABLE_AFTER:
+                attempts.due, attempts.hastened_at = min(attempts.due, now), now
 
     def found_self(self, address: Address) -> None:
         """A dialled address turned out to be our own; it is not dialled again (spec PEER-3)."""

@@ -40,6 +40,25 @@ def test_seeds_are_dialled_at_once_and_tried_again_ever_more_slowly() -> None:
     assert known.due(now + 10) == [dial]
 
 
+def test_a_node_that_says_hello_is_dialled_at_once() -> None:
+    """PEER-2: it was away, and is back; its peers must not find that out by their own next attempts only."""
+    known = book(ONE, member=True)
+    now = 0.0
+    for _ in range(12):
+        for dial in known.due(now):
+            known.failed(dial, now)
+        now = known.next_due() or 0.0
+    known.due(now)
+    known.failed(Dial(ONE, "actor"), now)
+    known.greet(A, ONE, member=True, now=now + 1)
+    assert Dial(ONE, "actor") in known.due(now + 1)
+    known.failed(Dial(ONE, "actor"), now + 1)
+    known.greet(A, ONE, member=True, now=now + 2)
+    assert Dial(ONE, "actor") not in known.due(now + 2)  # not each time: these two do not get on
+    known.greet(A, ONE, member=True, now=now + 7)
+    assert Dial(ONE, "actor") in known.due(now + 7)
+
+
 def test_a_connection_that_lasted_makes_the_next_attempt_a_quick_one() -> None:
     """PEER-2: one that did not last counts as a failure."""
     known = book(ONE)
