@@ -345,7 +345,7 @@ async def _said(stage: Stage) -> list[Frame]:
     client = await troupe.client()
     await _talk(client)
     heard = await n2.requests.hear("APPEND_ENTRIES_REQ")
-    n2.answer(heard, success=False, match_index=0, conflict_index=1)
+    n2.answer(heard, success=False, match_index=0)
     await n2.requests.hear("APPEND_ENTRIES_REQ")
     (await n2.ask(n2.request_vote(0, (0, 0), troupe.members))).expect(vote_granted=False)
     (await n2.ask(n2.append(0, (0, 0)))).expect(success=False)
