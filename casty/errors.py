@@ -137,7 +137,7 @@ class HandshakeError(CastyError, ConnectionError):
 
     Or a member says that this node's data directory is an older copy of what it was (STALE_DATA): then one is
     enough, and the text names the remedy.
-    `wait_ready()` raises it; the text says why, peer by peer. It is the fault of whoever told one of them so.
+    `wait_ready()` raises it; the text says why, peer by peer. The fault lies in what one of them was told.
     Nothing has ended: the node goes on dialling them, and `wait_ready()` may be called again.
     """
 

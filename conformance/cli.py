@@ -180,7 +180,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 COUNT_MAX = 100_000
-"""Of workers and of repetitions: more is a mistake of whoever types it."""
+"""Of workers and of repetitions: more is a mistake at the command line."""
 
 
 def _count(text: str) -> int:

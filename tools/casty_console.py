@@ -1,7 +1,7 @@
 """What every program of the project does with its standard streams: `casty`, `conformance`, `wire-dump` and the
 scripts in `tools` and `spec`.
 
-A terminal, a pipe or a file may not take every character, may be closed, may be full, and whoever reads may
+A terminal, a pipe or a file may not take every character, may be closed, may be full, and its reader may
 stop reading. No program ends with a traceback for that. It stands beside the library and the suite because
 neither imports the other.
 """
@@ -68,7 +68,7 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 def program[**P](main: Callable[P, int]) -> Callable[P, int]:
     """Makes `main`, which returns an exit status, fit for any standard streams.
 
-    Where whoever reads standard output stops reading, the program ends quietly, with its own status or 0. Where
+    Where the reader of standard output stops reading, the program ends quietly, with its own status or 0. Where
     the output cannot be written, it says so and returns 74.
     """
 

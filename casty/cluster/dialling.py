@@ -33,7 +33,7 @@ PLACES_MAX = 4
 """Addresses of one host that are tried at a time; the others have their turn when these were of no use."""
 
 REMEMBERED_MAX = 1024
-"""Hosts whose useless addresses are remembered, and lookups of names that nobody asks for any more."""
+"""Hosts whose useless addresses are remembered, and lookups of names that no attempt needs any more."""
 
 
 class Dialler:

@@ -243,7 +243,7 @@ class MessagingMixin(ClusterNode):
         except BaseException:
             self.asks.close(link, number)
             raise
-        # An ask that is the only one waits for nobody; others leave together, and cost one write.
+        # An ask that is the only one leaves at once; others leave together, and cost one write.
         link.send(frame, at_once=len(self.asks) == 1)
         question.sent = link.queued_bytes
         if deadline is not None:

@@ -321,7 +321,7 @@ class DistributedActorSystem(Exchange):
     async def _run_machine(self) -> None:
         try:
             await self.machine.run()
-        except BaseException as error:  # commands would no longer be applied, and nobody would know
+        except BaseException as error:  # commands would no longer be applied, without a word
             if is_cancelled(error) or isinstance(error, GeneratorExit):
                 raise
             self.failure.crash("the state machine's task", error)

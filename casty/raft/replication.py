@@ -214,7 +214,7 @@ def _is_conflict(response: AppendEntriesResponse, prev: Index) -> bool:
 def _lose(state: State, progress: Progress) -> None:
     """A follower refuses what it had acknowledged before it was asked: it lost that (spec LEADER-10).
 
-    No order in which messages arrive explains it. In this term nobody else changed its log, and what it
+    No order in which messages arrive explains it. In this term no other server changed its log, and what it
     acknowledged, it had on its disk; so it has another disk now, or an older one.
     """
     progress.lose()

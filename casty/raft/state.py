@@ -64,7 +64,7 @@ class Leadership:
 
 
 class SnapshotKey(NamedTuple):
-    """Which snapshot a chunk is of. What has the same key is the same, whoever sends it and in whatever
+    """Which snapshot a chunk is of. What has the same key is the same, from any sender and in any
     term."""
 
     last_included_index: Index

@@ -164,7 +164,7 @@ def _is_made_anew(field: dataclasses.Field[Any]) -> bool:
 
 
 def _is_evident(cls: Any, keys: tuple[str, ...]) -> bool:
-    """Whether nobody but `dataclass` itself has a say in how instances are made, and fields set and read."""
+    """Whether `dataclass` alone decides how instances are made, and fields set and read."""
     return (
         type(cls) in (type, ABCMeta)
         and has_generated(cls, "__init__")

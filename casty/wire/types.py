@@ -108,7 +108,7 @@ class TypeRegistry:
         return plan
 
     def plan_sent(self, name: str) -> Record | Choice:
-        """How what was sent from here by that name is put together, by whoever admits it."""
+        """How what was sent from here by that name is put together, by a node that admits it."""
         plans = (plan for plan in reversed(self._plans.values()) if plan.name == name)
         return next(plans, None) or self.plan_named(name)
 

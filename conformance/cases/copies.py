@@ -242,7 +242,7 @@ async def a_restored_copy_shows(stage: Stage) -> None:
         and is killed; the copy takes the place of its directory
     when: it is started; n2 answers its hello with ERROR STALE_DATA and closes
     expect: its boots, or its revision, fall short of what it said; it goes on, and answers n3
-    why: whoever does not notice counts a vote and entries that are forgotten
+    why: a member that does not notice counts a vote and entries that are forgotten
     """
     troupe = await stage.troupe()
     n2, n3 = troupe.peers

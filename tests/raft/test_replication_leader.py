@@ -142,7 +142,7 @@ def test_a_leader_whose_disk_is_slower_than_a_majority_of_the_others_steps_down(
 
 @pytest.mark.parametrize(("size", "ahead"), [(3, [N2]), (5, [N2, N3])])
 def test_a_leader_that_is_needed_for_the_majority_stays(size: int, ahead: list[ServerId]) -> None:
-    """LEADER-11: without it nothing could be committed, so nobody would be faster."""
+    """LEADER-11: without it nothing could be committed, so no other leader would be faster."""
     n1 = steady(1, size=size, options=Options(expected_size=size, stalled_ms_max=60_000))
     n1.slow = True
     n1.proposes(b"x")

@@ -148,7 +148,7 @@ def test_chunks_of_different_clusters_are_never_joined() -> None:
 
 
 def test_a_new_leader_goes_on_with_the_same_snapshot() -> None:
-    """SNAP-12: what has come of it is kept, whoever sends the rest, and in whatever term."""
+    """SNAP-12: what has come of it is kept, from any sender and in any term."""
     n1 = member(1, term=2)
     n1.hears(N2, install(2, BIG, length=4))
     n1.hears(N3, install(3, BIG, length=0), install(3, BIG, offset=4))
